@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The log is the one thing that a program has once and for all: the level and the name of the program. */
+static struct {
+        const char *program;
+        LogLevel max;
+        bool journal;
+} log_state = { .program = "rawview", .max = LOG_LEVEL_NOTICE };
+
+/* systemd.exec(5): $JOURNAL_STREAM names device and inode of the stream that stderr was connected to. */
+static bool log_is_journal(void)
+{
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long device = 0, inode = 0;
+        struct stat st;
+
+        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+               fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+void log_open(const char *program, LogLevel max)
+{
+        log_state.program = program;
+        log_state.max = max;
+        log_state.journal = log_is_journal();
+}
+
+void log_line(LogLevel level, const char *fmt, ...)
+{
+        if (level > log_state.max)
+                return;
+
+        int saved = errno;
+        char line[2048];
+        int start = log_state.journal ? snprintf(line, sizeof(line), "<%d>", (int)level)
+                                      : snprintf(line, sizeof(line), "%s: ", log_state.program);
+        va_list args;
+        va_start(args, fmt);
+        errno = saved;
+        int n = vsnprintf(line + start, sizeof(line) - (size_t)start - 1, fmt, args);
+        va_end(args);
+
+        size_t len = (size_t)start;
+        if (n > 0)
+                len += (size_t)n < sizeof(line) - len - 1 ? (size_t)n : sizeof(line) - len - 2;
+        for (size_t i = (size_t)start; i < len; i++)
+                if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+                        line[i] = '?';
+        line[len++] = '\n';
+
+        /* One write, so that lines of several processes do not mix; there is nobody to tell if it fails. */
+        ssize_t ignored = write(STDERR_FILENO, line, len);
+        (void)ignored;
+        errno = saved;
+}

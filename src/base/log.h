@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Lines on stderr, for programs only: floors below a program return errors and never log. Under the journal each
+ * line carries its priority as "<N>". Any thread; the level is set once, before threads exist.
+ */
+#pragma once
+
+typedef enum LogLevel {
+        LOG_LEVEL_ERROR = 3,
+        LOG_LEVEL_WARNING = 4,
+        LOG_LEVEL_NOTICE = 5,
+        LOG_LEVEL_INFO = 6,
+        LOG_LEVEL_DEBUG = 7,
+} LogLevel;
+
+/* Lines less important than `max` are left out. `program` stands in front of each line on a terminal. */
+void log_open(const char *program, LogLevel max);
+
+/* One line; control characters become '?'. */
+void log_line(LogLevel level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Pieces of tables and decoded blocks of all layers of a chain, under one memory budget, least recently used out
+ * first.
+ *
+ * Any thread. A piece that is not there is loaded by the thread that misses it, under that entry's own lock: only
+ * threads that want the same piece wait. A failed load leaves no entry behind, and each waiter tries by itself.
+ * An entry in use is never dropped; entries in use may exceed the budget for as long as they are.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Cache Cache;
+typedef struct CacheEntry CacheEntry;
+
+/* Which piece: `owner` is the Node, `kind` tells apart what one owner keeps (CACHE_DECODED is block/'s). */
+typedef struct CacheKey {
+        const void *owner;
+        uint32_t kind;
+        uint64_t at;
+} CacheKey;
+
+enum {
+        CACHE_DECODED = 0, /* kinds from 1 on belong to the drivers */
+};
+
+/* Fills `buf` of the entry's length; 0 or a negative errno. */
+typedef int (*CacheLoad)(void *arg, const CacheKey *key, void *buf, size_t len);
+
+int cache_new(uint64_t budget, Cache **ret);
+
+/* No entry may be in use. Accepts NULL; returns NULL. */
+Cache *cache_free(Cache *c);
+
+/* The piece, in use by the caller until cache_put; always the same `len` for the same key. */
+int cache_get(
+        Cache *c, const CacheKey *key, size_t len, CacheLoad load, void *arg, CacheEntry **ret);
+
+/* The bytes of an entry in use. Read them only: a change needs a lock of the driver's. */
+void *cache_entry_bytes(CacheEntry *e);
+
+/* Accepts NULL. */
+void cache_put(Cache *c, CacheEntry *e);
+
+/* Forgets one piece, or all of an owner; what is in use goes when it is put. */
+void cache_drop(Cache *c, const CacheKey *key);
+void cache_drop_owner(Cache *c, const void *owner);
+
+typedef struct CacheStat {
+        uint64_t hits, misses, bytes, budget;
+} CacheStat;
+
+void cache_get_stat(Cache *c, CacheStat *ret);
+
+static inline void cache_freep(Cache **c)
+{
+        *c = cache_free(*c);
+}
+#define _cleanup_cache_ __attribute__((cleanup(cache_freep)))

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An image and all that it names: the top as asked for, what lies below read-only, at most LIMIT_CHAIN_DEPTH
+ * layers, no file twice (by device and inode).
+ *
+ * Only the top file is ever probed: a layer below has the format that its overlay states, or the open is refused,
+ * because the bytes of a layer were written by a guest who could name any file of the host.
+ */
+#pragma once
+
+#include "block/node.h"
+
+#include <stdbool.h>
+
+typedef struct ChainRequest {
+        const Format *const *formats; /* NULL-terminated, in probing order; raw is not among them */
+        const Format *raw; /* for what is raw because somebody said so, and the read-only guess */
+        const char *format_name; /* NULL: probe */
+        bool writable;           /* the top layer only */
+        const char *snapshot;    /* internal snapshot of the top layer; NULL: none */
+        Opener *opener;          /* NULL: open nothing but `top`; n->backing stays NULL then */
+        Cache *cache;
+} ChainRequest;
+
+/* Takes `top` on success only. Error texts name the layer: "backing file 'b.qcow2': qcow2: …". */
+int chain_open(const ChainRequest *request, Store *top, Node **ret, Err *err);

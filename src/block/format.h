@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A Format is what a driver gives to block/: one const object, its only exported symbol.
+ *
+ * A driver says where guest bytes lie; only block/ moves guest bytes. No callback does I/O on guest data, except
+ * read_coded, which unpacks one extent. Callbacks run in any thread; `layout` of the node is held (shared in map,
+ * read_coded, alloc, publish, release, write_back; exclusively in discard, resize). What a driver
+ * changes while serving is guarded by a mutex of its own.
+ *
+ * Errors that cross this border (negative errno):
+ *   EBADMSG     malformed                        EOPNOTSUPP  sound, but uses what we do not know, by name
+ *   EUCLEAN     sound, not closed cleanly        EFBIG       beyond limits.h
+ *   ENODATA     the file ends before it should   EACCES      the opener refused
+ *   EIO ENOSPC EROFS ENOMEM                      as ever; ENOENT: no such snapshot
+ */
+#pragma once
+
+#include "base/err.h"
+#include "block/extent.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct CheckReport CheckReport;
+typedef struct Info Info;
+typedef struct Node Node;
+typedef struct Opener Opener;
+
+enum {
+        MAGIC_COUNT = 3,
+        MAGIC_MAX = 32,
+        PROBE_HEAD = 512, /* no magic of any format we know ends beyond the first sector … */
+        PROBE_TAIL = 512, /* … or begins before the last one */
+};
+
+/* Bytes that an image of this format has at a fixed place. len 0 ends the list. */
+typedef struct Magic {
+        int64_t at; /* negative: counted from the end of the file */
+        size_t len;
+        const char *bytes;
+} Magic;
+
+/* What a probe may look at; nothing is read beyond it. */
+typedef struct Probe {
+        const uint8_t *head; /* the first PROBE_HEAD bytes, zeroes past the end of the file */
+        const uint8_t
+                *tail; /* the last PROBE_TAIL bytes of the file; zeroes in front of a shorter one */
+        uint64_t file_size;
+} Probe;
+
+typedef struct Format {
+        const char *name; /* as in --format= and `qemu-img info` */
+        Magic magic
+                [MAGIC_COUNT]; /* one of them matching is a match; none given: only probe() decides */
+        size_t state_size;     /* of Node.state, zeroed before open */
+
+        /* A second look when a magic matched: 1 it is ours, 0 it is not. No memory, no I/O. Optional. */
+        int (*probe)(const Probe *p);
+
+        /* Parse and check everything that map needs. Reads n->store, n->writable, n->snapshot, n->cache; sets
+         * n->size, n->granule, n->backing_name, n->backing_format, n->state; may ask `opener` for further files
+         * (it is NULL when nothing may be opened: then leave those out and serve nothing from them). */
+        int (*open)(Node *n, Opener *opener, Err *err);
+
+        /* Frees what n->state owns. Accepts a half-open node. Writes nothing: node_flush came before. */
+        void (*close)(Node *n);
+
+        /* Where guest range [off, off + len) lies: an extent that covers at least `off`. The caller stays
+         * within n->size and has len > 0. */
+        int (*map)(Node *n, uint64_t off, uint64_t len, Extent *ret);
+
+        /* Unpacks the whole coded extent into `buf` of e->len bytes. Optional. */
+        int (*read_coded)(Node *n, const Extent *e, void *buf);
+
+        /* Writing: all four or none. alloc chooses a place for the granule at `off` (EXTENT_DATA, invisible to
+         * map until published); publish makes it what map answers; release gives it back unused. write_back
+         * makes the tables durable in the order that the format needs, with node_sync in between. */
+        int (*alloc)(Node *n, uint64_t off, Extent *ret);
+        int (*publish)(Node *n, const Extent *e);
+        void (*release)(Node *n, const Extent *e);
+        int (*write_back)(Node *n);
+
+        /* The range reads as zeroes afterwards and its space is given back where that is possible. May do less
+         * at ragged ends: *ret_off and *ret_len say what part it did (possibly nothing). Optional. */
+        int (*discard)(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, uint64_t *ret_len);
+
+        /* Changes the size of the guest disk; new bytes read as zeroes. Optional. */
+        int (*resize)(Node *n, uint64_t size);
+
+        /* Looks for damage. Optional. */
+        int (*check)(Node *n, CheckReport *report);
+
+        /* What `rawview info` shows beyond size and names. Optional. The 13th callback: what an image says of
+         * itself is known to its driver alone, and `info` must print what qemu-img prints. */
+        int (*describe)(Node *n, Info *info);
+} Format;

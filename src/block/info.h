@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What an image says of itself, gathered by its driver for `rawview info` (keys and values are qemu-img's).
+ * An Info belongs to one thread; every text in it is a copy.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum FactKind {
+        FACT_TEXT,
+        FACT_NUMBER,
+        FACT_BOOL,
+} FactKind;
+
+/* One line of "format-specific" (for example compat, "1.1"). */
+typedef struct Fact {
+        char *key; /* owned; qemu-img's JSON key */
+        FactKind kind;
+        char *text; /* owned; FACT_TEXT */
+        uint64_t number;
+        bool truth;
+} Fact;
+
+typedef struct SnapshotInfo {
+        char *id, *name; /* owned */
+        uint64_t vm_state_size;
+        uint64_t date_sec;
+        uint32_t date_nsec;
+        uint64_t vm_clock_nsec;
+        bool has_icount;
+        uint64_t icount;
+        uint64_t disk_size;
+} SnapshotInfo;
+
+typedef struct BitmapInfo {
+        char *name; /* owned */
+        uint64_t granularity;
+        bool in_use, automatic;
+} BitmapInfo;
+
+typedef struct Info {
+        uint64_t cluster_size; /* 0: the format has none */
+        bool dirty;            /* qemu-img's dirty-flag */
+        bool encrypted;
+        bool compressed;
+        Fact *facts;
+        size_t fact_count;
+        SnapshotInfo *snapshots;
+        size_t snapshot_count;
+        BitmapInfo *bitmaps;
+        size_t bitmap_count;
+} Info;
+
+int info_add_text(Info *i, const char *key, const char *text);
+int info_add_number(Info *i, const char *key, uint64_t number);
+int info_add_bool(Info *i, const char *key, bool truth);
+
+/* Copies what `s`, `b` point to. */
+int info_add_snapshot(Info *i, const SnapshotInfo *s);
+int info_add_bitmap(Info *i, const BitmapInfo *b);
+
+void info_done(Info *i);

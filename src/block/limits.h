@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every number that an image dictates and that costs memory or time has its bound here.
+ * Real images: the largest table seen in practice is the 32 MiB L1 table of a qcow2 with 512-byte clusters.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* Layers of a chain. Real ones: rarely more than 8; libvirt warns from 200 on; each costs a descriptor. */
+#define LIMIT_CHAIN_DEPTH 32
+
+/* Bytes of one table read as a whole (L1, refcount, snapshot table …). */
+#define LIMIT_TABLE_SIZE (UINT64_C(32) << 20)
+
+/* Bytes of a file name inside an image: what PATH_MAX and qcow2's own bound (1023) leave. */
+#define LIMIT_NAME_LEN 1023
+
+/* Bytes that one coded extent unpacks to: the largest qcow2 cluster. */
+#define LIMIT_CODED_LEN (UINT64_C(2) << 20)
+
+/* Guest disk size: what off_t can say, less room for rounding up. */
+#define LIMIT_DISK_SIZE ((UINT64_C(1) << 63) - (UINT64_C(1) << 22))
+
+/* Extents that node_find looks at before it calls the rest data. */
+#define LIMIT_FIND_STEPS 65536
+
+/* Bounds of the cache, whatever a descriptor asks for. */
+#define LIMIT_CACHE_MIN (UINT64_C(4) << 20)
+#define LIMIT_CACHE_DEFAULT (UINT64_C(16) << 20)
+#define LIMIT_CACHE_MAX (UINT64_C(4) << 30)

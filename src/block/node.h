@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A Node is one open image: a layer of a chain. The top one is what a view shows.
+ *
+ * Locks, outermost first. A thread may skip levels and never goes back up:
+ *
+ *   1  node->layout       shared for a whole request; exclusive in discard, resize:
+ *                         an Extent stays true while it is used
+ *   2  node->flush_lock   one whole flush: older table copies must not overwrite newer ones
+ *   3  node->range_lock   one granule being allocated: no two places for one granule
+ *   4  1 to 3 of the backing node, then of its backing node
+ *   5  the driver's mutex changing tables, choosing places; never while guest data moves
+ *   6  a cache entry      loading or changing that piece of a table
+ *   7  a Store's own lock if it has one
+ *
+ * `layout` prefers writers, so no thread takes it twice: code that holds it calls the …_locked functions.
+ * All functions may be called from any thread, except node_open and node_close. Results are 0 or a negative errno.
+ * Offsets and lengths are guest bytes; the caller of read, write, discard, zero stays within node_get_size().
+ */
+#pragma once
+
+#include "base/err.h"
+#include "block/format.h"
+#include "block/range-lock.h"
+#include "store/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Cache Cache;
+
+struct Node {
+        /* Fixed after open. */
+        const Format *format;
+        Store *store;         /* owned: the file that holds the header */
+        Store **extra_stores; /* owned: further files of the same image, added by node_adopt_store */
+        size_t extra_count;
+        Node *backing; /* owned; NULL without one */
+        void *state;   /* the driver's own; freed by node_close after format->close */
+        Cache *cache;  /* borrowed; shared by a whole chain; never NULL */
+        uint64_t
+                granule; /* what alloc places at once, a power of two; 0: nothing is ever allocated */
+        bool writable;
+        bool guessed; /* raw because no format was recognised; only ever read-only */
+        char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
+        char *backing_name;   /* owned: what the image says, as it says it; NULL: it names none */
+        char *backing_format; /* owned: the format that it states for it; NULL: it states none */
+
+        /* A sync failed: the kernel may have dropped what we wrote, so writing ends for good. */
+        atomic_bool broken;
+
+        pthread_rwlock_t layout;
+        pthread_mutex_t flush_lock;
+        RangeLock range_lock;
+
+        uint64_t size; /* of the guest disk in bytes; guarded by layout */
+};
+
+typedef struct NodeOptions {
+        bool writable;
+        const char *snapshot; /* copied; NULL: the disk itself */
+        Cache *cache;         /* borrowed, outlives the node */
+} NodeOptions;
+
+/* Opens one layer and nothing below it. Takes `s` on success only. `opener` may be NULL (see format.h). The text
+ * of an error begins with the format's name. A format without resize/alloc cannot be opened writable unless it is
+ * always in place; such a driver refuses in open. */
+int node_open(const Format *format,
+              Store *s,
+              const NodeOptions *options,
+              Opener *opener,
+              Node **ret,
+              Err *err);
+
+/* Hands a further file to the node, which owns it on success only. For drivers, in open. */
+int node_adopt_store(Node *n, Store *s);
+
+/* Closes the node and all below it. Does not flush. Accepts NULL and half-open nodes; returns NULL. */
+Node *node_close(Node *n);
+
+uint64_t node_get_size(Node *n);
+
+int node_read(Node *n, void *buf, size_t len, uint64_t off);
+
+/* Writes within the size. EROFS on a read-only node; EIO for ever after a failed sync. */
+int node_write(Node *n, const void *buf, size_t len, uint64_t off);
+
+/* The range reads as zeroes afterwards, space is given back where possible. */
+int node_discard(Node *n, uint64_t off, uint64_t len);
+
+/* The range reads as zeroes afterwards and keeps its space where it has some. */
+int node_zero(Node *n, uint64_t off, uint64_t len);
+
+/* Space for the range is reserved, as far as the format and the host can. */
+int node_allocate(Node *n, uint64_t off, uint64_t len);
+
+/* New bytes read as zeroes. EOPNOTSUPP where the format cannot, EROFS on a read-only node. */
+int node_resize(Node *n, uint64_t size);
+
+/* Everything written before the call survives a power failure once this returns 0: tables, then all files. */
+int node_flush(Node *n);
+
+/* Syncs the files of this layer and nothing else; for drivers, in write_back. A failure sets `broken`. */
+int node_sync(Node *n);
+
+typedef enum NodeFind {
+        NODE_FIND_DATA,
+        NODE_FIND_HOLE, /* what reads as zeroes and takes no space; the end of the disk is one */
+} NodeFind;
+
+/* The first offset at or after `off` that is of this kind. -ENXIO when off is at or past the end, or no data
+ * follows. May call data what is a hole when finding out would take too long, never the other way round. */
+int node_find(Node *n, NodeFind what, uint64_t off, uint64_t *ret);
+
+/* Bytes on the host of all files of the whole chain, and the times of the top layer's file(s). */
+int node_get_stat(Node *n, StoreStat *ret);
+
+static inline void node_closep(Node **n)
+{
+        *n = node_close(*n);
+}
+#define _cleanup_node_ __attribute__((cleanup(node_closep)))

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is shown, where and how: the keys of a descriptor (NAME.image) and, under the same names in lower case with
+ * dashes, the options of `rawview mount` and of rawviewd. One struct, one table of typed keys in config.c.
+ * A Config belongs to one thread; it owns every text in it.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "reference/reference.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef enum ConfigAuto {
+        CONFIG_AUTO,
+        CONFIG_YES,
+        CONFIG_NO,
+} ConfigAuto;
+
+typedef struct Config {
+        /* [Image] */
+        char *path;
+        char *format; /* NULL: auto */
+        char *snapshot;
+        ReferencePolicy references;
+        char **allowed_paths; /* NULL-terminated, or NULL */
+        char *key_file;
+        bool force_share;
+        /* [View] */
+        char *mount_point; /* NULL: path */
+        bool writable, growable;
+        char *overlay, *partition;
+        uint64_t offset, size; /* size 0: to the end */
+        ConfigAuto allow_other;
+        bool has_owner, has_group, has_mode;
+        uid_t owner;
+        gid_t group;
+        mode_t mode;
+        uint64_t cache_size;
+        /* [Install] */
+        bool automatic;
+} Config;
+
+/* All defaults of rawview.image(5). */
+void config_init(Config *c);
+void config_done(Config *c);
+
+/* Sets one key by its option name ("allow-other", "allow_other"; "writable" with a NULL value is yes).
+ * EINVAL: a wrong value, and the text says what is allowed. ENOENT: there is no such option. */
+int config_set_option(Config *c, const char *name, const char *value, Err *err);
+
+/* Called for what a descriptor says that is ignored: "file:line: …". */
+typedef void (*ConfigWarn)(void *arg, const char *text);
+
+/* Reads one descriptor file. Errors name file, line and key. The instance name is what %i stands for. */
+int config_read(
+        Config *c, const char *file, const char *instance, ConfigWarn warn, void *arg, Err *err);
+
+/* Settles what depends on several keys (defaults of mount_point, mode; keys that exclude each other; keys that
+ * this version knows but does not serve yet, which are refused by name). */
+int config_settle(Config *c, Err *err);
+
+static inline void config_donep(Config *c)
+{
+        config_done(c);
+}
+#define _cleanup_config_ __attribute__((cleanup(config_donep)))

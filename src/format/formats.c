@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "format/formats.h"
+
+extern const Format format_qcow2;
+
+const Format *const all_formats[] = {
+        &format_qcow2,
+        NULL,
+};

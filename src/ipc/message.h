@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What supervisor and worker say to each other over a SOCK_SEQPACKET pair: fixed-size structs, one packet each, at
+ * most one descriptor beside it. The supervisor believes nothing of what a worker says: lengths, kinds and
+ * terminating NULs are checked on arrival, and a packet that does not fit ends the worker.
+ *
+ *   supervisor                           worker
+ *   MESSAGE_IMAGE + image fd        →
+ *                                   ←    MESSAGE_OPEN            (any number of times)
+ *   MESSAGE_OPENED + fd | _REFUSED  →
+ *                                   ←    MESSAGE_SEALED          no more opening, ever; or MESSAGE_FAILED
+ *   (mounts, answers FUSE_INIT)
+ *   MESSAGE_SERVE + /dev/fuse fd    →
+ *                                   ←    MESSAGE_SERVING         requests are being answered from now on
+ *                                   ←    MESSAGE_FAULT           first I/O error of a minute, for the log
+ *                                   ←    MESSAGE_DONE            flushed and closed; the worker ends
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+        MESSAGE_NAME_MAX = 1024, /* a name inside an image, with NUL */
+        MESSAGE_TEXT_MAX = 512,  /* an Err's text, with NUL */
+        MESSAGE_PATH_MAX = 4096,
+        MESSAGE_INIT_MAX = 256, /* a FUSE_INIT request or answer, with its header */
+};
+
+typedef enum MessageKind {
+        MESSAGE_IMAGE = 1,
+        MESSAGE_OPEN,
+        MESSAGE_OPENED,
+        MESSAGE_REFUSED,
+        MESSAGE_SEALED,
+        MESSAGE_FAILED,
+        MESSAGE_SERVE,
+        MESSAGE_SERVING,
+        MESSAGE_FAULT,
+        MESSAGE_DONE,
+} MessageKind;
+
+/* Supervisor → worker, with the image's descriptor: layer 0. */
+typedef struct MessageImage {
+        char path[MESSAGE_PATH_MAX];     /* for xattrs and messages; never opened */
+        char format[32];                 /* "auto": probe */
+        char snapshot[MESSAGE_NAME_MAX]; /* "": none */
+        uint32_t writable, growable;
+        uint64_t cache_size;
+} MessageImage;
+
+/* Worker → supervisor: the image of layer `namer` names a file. */
+typedef struct MessageOpen {
+        uint32_t namer;    /* 0: the image; further files in the order in which they were opened */
+        uint32_t writable; /* granted only for what belongs to layer 0 of a writable view */
+        char name[MESSAGE_NAME_MAX];
+} MessageOpen;
+
+/* Supervisor → worker, with the descriptor. */
+typedef struct MessageOpened {
+        uint32_t layer; /* its number from now on */
+} MessageOpened;
+
+/* MESSAGE_REFUSED (supervisor), MESSAGE_FAILED (worker). */
+typedef struct MessageError {
+        int32_t code; /* positive errno */
+        char text[MESSAGE_TEXT_MAX];
+} MessageError;
+
+/* Worker → supervisor: the image is open and sound. */
+typedef struct MessageSealed {
+        uint64_t size;
+        uint32_t guessed; /* raw because nothing else was recognised */
+        char format[32];
+} MessageSealed;
+
+/* Supervisor → worker, with the /dev/fuse descriptor of a mount whose FUSE_INIT is answered already. A worker that
+ * replaces another gets the same bytes. */
+typedef struct MessageServe {
+        uint32_t init_request_len, init_answer_len;
+        uint8_t init_request[MESSAGE_INIT_MAX]; /* as the kernel sent it */
+        uint8_t init_answer[MESSAGE_INIT_MAX];  /* as the supervisor answered */
+        uint32_t uid, gid, mode;                /* of the view at first; mode without the type */
+        uint32_t allow_other;                   /* mounted with it */
+        int32_t supervisor_pid;                 /* for user.rawview.state */
+        char unit[256];                         /* the systemd unit, "" without one */
+} MessageServe;
+
+/* Worker → supervisor: the first fault of a minute on the request path. */
+typedef struct MessageFault {
+        int32_t code;
+        uint32_t is_write;        /* 0 read, 1 write, 2 sync, 3 other */
+        uint64_t off, len, count; /* count: faults since the last message */
+} MessageFault;
+
+/* Worker → supervisor: everything is flushed and closed. code 0, or the errno of what failed with its text. */
+typedef struct MessageDone {
+        int32_t code;
+        char text[MESSAGE_TEXT_MAX];
+} MessageDone;
+
+typedef struct Message {
+        uint32_t kind; /* MessageKind */
+        uint32_t len;  /* of the whole packet: header and the one body that belongs to the kind */
+        union {
+                MessageImage image;
+                MessageOpen open;
+                MessageOpened opened;
+                MessageError error;
+                MessageSealed sealed;
+                MessageServe serve;
+                MessageFault fault;
+                MessageDone done;
+        };
+} Message;

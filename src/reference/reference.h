@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From a name that stands inside an image to an open file, under the policy of References=. The name is hostile:
+ * it was written by a guest. Used by the supervisor and by the commands that open images themselves; the worker
+ * can open nothing and asks.
+ *
+ *   none        nothing is ever opened
+ *   directory   what lies beneath the folder of the top image: openat2 with RESOLVE_BENEATH, no magic links, so
+ *               that neither ".." nor a symbolic link leads out
+ *   chain       the same, or beneath one of `allowed`
+ *   any         whatever the caller may open
+ *
+ * Only regular files are opened whatever the policy (and block devices under `any`), never fifos, other devices,
+ * directories. Errors: EACCES with the policy and the key that would allow it, ENOENT, and whatever open says.
+ */
+#pragma once
+
+#include "base/err.h"
+
+#include <stdbool.h>
+
+typedef enum ReferencePolicy {
+        REFERENCES_NONE,
+        REFERENCES_DIRECTORY,
+        REFERENCES_CHAIN,
+        REFERENCES_ANY,
+} ReferencePolicy;
+
+typedef struct ReferenceRules {
+        ReferencePolicy policy;
+        char *const
+                *allowed; /* NULL-terminated absolute folders for REFERENCES_CHAIN; may be NULL */
+        const char *top;  /* absolute path of the top image, symbolic links resolved */
+} ReferenceRules;
+
+/* Opens `name` as it stands in the image at `namer` (absolute, symbolic links resolved; the top image or a file
+ * that this function opened before). Gives a close-on-exec descriptor and, in *ret_path, the absolute path of what
+ * was opened (free() it), to be the `namer` of further names. */
+int reference_open(const ReferenceRules *rules,
+                   const char *namer,
+                   const char *name,
+                   bool writable,
+                   int *ret_fd,
+                   char **ret_path,
+                   Err *err);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* rawview: finds the verb and hands over. */
+#include "base/log.h"
+#include "build-config.h"
+#include "cli/cli.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Verb {
+        const char *name;
+        int (*run)(int argc, char **argv);
+        char *called; /* what the verb gets as argv[0] */
+        const char *synopsis, *summary;
+} Verb;
+
+/* In the order in which --help lists them; an entry without a name ends it. */
+static const Verb verbs[] = {};
+
+static const Verb *verb_find(const char *name)
+{
+        for (const Verb *v = verbs; v->name; v++)
+                if (strcmp(v->name, name) == 0)
+                        return v;
+        return NULL;
+}
+
+static int main_print_help(void)
+{
+        puts("Usage: rawview COMMAND [OPTIONS] …\n"
+             "       rawview [OPTIONS] IMAGE [MOUNTPOINT]     (the same as rawview mount)\n"
+             "\n"
+             "Shows a guest's disk image as a plain raw file.\n"
+             "\n"
+             "Commands:");
+        for (const Verb *v = verbs; v->name; v++)
+                printf("  %-10s %s\n             %s\n", v->name, v->summary, v->synopsis);
+        puts("\n"
+             "Options:\n"
+             "  -h, --help  this text; after a command, its options\n"
+             "  --version   the version\n");
+        return cli_end(CLI_OK);
+}
+
+/* mount(8) calls its helper under a name of its own: mount.rawview IMAGE MOUNTPOINT -o OPTIONS. */
+static bool main_is_mount_helper(const char *program)
+{
+        const char *slash = strrchr(program, '/');
+        return strncmp(slash ? slash + 1 : program, "mount.", strlen("mount.")) == 0;
+}
+
+/* Not a verb: an image to be mounted, or an option of mount, or a slip of the fingers. */
+static int main_run_without_verb(int argc, char **argv)
+{
+        const Verb *mount = verb_find("mount");
+        const char *word = argv[1];
+
+        if (word[0] != '-' && !strchr(word, '/') && access(word, F_OK) < 0)
+                return cli_usage(NULL, "'%s' is neither a command nor a file", word);
+        if (!mount)
+                return cli_usage(NULL, "'%s' is not a command", word);
+        return mount->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+        log_open("rawview", LOG_LEVEL_NOTICE);
+        if (argc >= 1 && main_is_mount_helper(argv[0])) {
+                const Verb *mount = verb_find("mount");
+                if (mount)
+                        return mount->run(argc, argv);
+        }
+        if (argc < 2)
+                return cli_usage(NULL, "which command, or which image?");
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+                return main_print_help();
+        if (strcmp(argv[1], "--version") == 0) {
+                printf("rawview %s\n", RAWVIEW_VERSION);
+                return cli_end(CLI_OK);
+        }
+
+        const Verb *verb = verb_find(argv[1]);
+        if (!verb)
+                return main_run_without_verb(argc, argv);
+        argv[1] = verb->called;
+        return verb->run(argc - 1, argv + 1);
+}

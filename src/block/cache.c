@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Shards, each with a mutex, a hash table and a list in order of use. A hit touches one shard for a few
+ * instructions. A load runs without any lock: its entry is in the table already, marked as loading, and whoever wants
+ * the same piece sleeps on that entry's condition.
+ *
+ * The budget is one for all shards. What goes first is the oldest of the shards' oldest, by a clock that ticks
+ * with every use.
+ */
+#include "block/cache.h"
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "block/limits.h"
+
+#include <errno.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+
+enum {
+        CACHE_SHARDS = 8,
+        CACHE_BUCKETS = 512,
+};
+
+typedef enum CacheState {
+        CACHE_LOADING,
+        CACHE_READY,
+        CACHE_FAILED,
+} CacheState;
+
+struct CacheEntry {
+        /* Fixed. */
+        CacheKey key;
+        size_t len;
+        struct CacheShard *shard;
+        pthread_cond_t loaded;
+
+        /* Guarded by the shard's lock. */
+        CacheState state;
+        unsigned users;
+        bool listed; /* in the table and in the list; if not, it goes with its last user */
+        uint64_t used_at;
+        CacheEntry *next_in_bucket;
+        CacheEntry *newer, *older;
+
+        /* Guarded by who loads it, then by the drivers' locks. */
+        alignas(max_align_t) uint8_t bytes[];
+};
+
+typedef struct CacheShard {
+        pthread_mutex_t lock;
+        CacheEntry *buckets[CACHE_BUCKETS]; /* guarded by lock */
+        CacheEntry *newest, *oldest;        /* guarded by lock */
+} CacheShard;
+
+struct Cache {
+        uint64_t budget; /* fixed */
+        atomic_uint_fast64_t clock, bytes, hits, misses;
+        CacheShard shards[CACHE_SHARDS];
+};
+
+/* What an entry takes of the budget. */
+static uint64_t cache_entry_cost(const CacheEntry *e)
+{
+        return sizeof(*e) + e->len;
+}
+
+static uint64_t cache_hash(const CacheKey *key)
+{
+        uint64_t x = (uint64_t)(uintptr_t)key->owner ^ (uint64_t)key->kind << 56;
+        x = (x ^ key->at) * UINT64_C(0x9e3779b97f4a7c15);
+        x ^= x >> 32;
+        x *= UINT64_C(0xd6e8feb86659fd93);
+        return x ^ x >> 32;
+}
+
+static CacheShard *cache_shard(Cache *c, const CacheKey *key)
+{
+        return &c->shards[cache_hash(key) % CACHE_SHARDS];
+}
+
+static CacheEntry **cache_bucket(CacheShard *s, const CacheKey *key)
+{
+        return &s->buckets[cache_hash(key) / CACHE_SHARDS % CACHE_BUCKETS];
+}
+
+static bool cache_key_equals(const CacheKey *a, const CacheKey *b)
+{
+        return a->owner == b->owner && a->kind == b->kind && a->at == b->at;
+}
+
+int cache_new(uint64_t budget, Cache **ret)
+{
+        Cache *c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->budget = u64_max(LIMIT_CACHE_MIN, u64_min(budget, LIMIT_CACHE_MAX));
+        for (size_t i = 0; i < CACHE_SHARDS; i++)
+                pthread_mutex_init(&c->shards[i].lock, NULL);
+        *ret = c;
+        return 0;
+}
+
+static CacheEntry *cache_entry_free(CacheEntry *e)
+{
+        if (e) {
+                pthread_cond_destroy(&e->loaded);
+                free(e);
+        }
+        return NULL;
+}
+
+static void cache_entry_freep(CacheEntry **e)
+{
+        *e = cache_entry_free(*e);
+}
+
+/* The functions down to cache_take_oldest want the shard's lock. */
+
+static CacheEntry *cache_lookup(CacheShard *s, const CacheKey *key)
+{
+        CacheEntry *e = *cache_bucket(s, key);
+        while (e && !cache_key_equals(&e->key, key))
+                e = e->next_in_bucket;
+        return e;
+}
+
+static void cache_list_remove(CacheShard *s, CacheEntry *e)
+{
+        *(e->newer ? &e->newer->older : &s->newest) = e->older;
+        *(e->older ? &e->older->newer : &s->oldest) = e->newer;
+        e->newer = e->older = NULL;
+}
+
+static void cache_list_add(Cache *c, CacheShard *s, CacheEntry *e)
+{
+        e->used_at = atomic_fetch_add_explicit(&c->clock, 1, memory_order_relaxed);
+        e->newer = NULL;
+        e->older = s->newest;
+        *(e->older ? &e->older->newer : &s->oldest) = e;
+        s->newest = e;
+}
+
+static void cache_insert(Cache *c, CacheShard *s, CacheEntry *e)
+{
+        CacheEntry **bucket = cache_bucket(s, &e->key);
+        e->next_in_bucket = *bucket;
+        *bucket = e;
+        cache_list_add(c, s, e);
+        e->listed = true;
+        atomic_fetch_add_explicit(&c->bytes, cache_entry_cost(e), memory_order_relaxed);
+}
+
+/* Nobody finds the entry any more. */
+static void cache_unlist(Cache *c, CacheShard *s, CacheEntry *e)
+{
+        CacheEntry **link = cache_bucket(s, &e->key);
+        while (*link != e)
+                link = &(*link)->next_in_bucket;
+        *link = e->next_in_bucket;
+        cache_list_remove(s, e);
+        e->listed = false;
+        atomic_fetch_sub_explicit(&c->bytes, cache_entry_cost(e), memory_order_relaxed);
+}
+
+/* One user less. The entry to free, or NULL. */
+static CacheEntry *cache_unuse(CacheEntry *e)
+{
+        e->users--;
+        return e->users == 0 && !e->listed ? e : NULL;
+}
+
+static CacheEntry *cache_find_oldest_unused(CacheShard *s)
+{
+        CacheEntry *e = s->oldest;
+        while (e && e->users > 0)
+                e = e->newer;
+        return e;
+}
+
+/* The shard whose oldest unused entry is the oldest of all; NULL when everything is in use. */
+static CacheShard *cache_find_oldest_shard(Cache *c)
+{
+        CacheShard *found = NULL;
+        uint64_t found_at = UINT64_MAX;
+
+        for (size_t i = 0; i < CACHE_SHARDS; i++) {
+                CacheShard *s = &c->shards[i];
+                LOCKED(&s->lock)
+                {
+                        CacheEntry *e = cache_find_oldest_unused(s);
+                        if (e && e->used_at < found_at) {
+                                found = s;
+                                found_at = e->used_at;
+                        }
+                }
+        }
+        return found;
+}
+
+/* Brings the cache back under its budget, as far as nobody uses what would have to go. */
+static void cache_trim(Cache *c)
+{
+        while (atomic_load_explicit(&c->bytes, memory_order_relaxed) > c->budget) {
+                _cleanup_(cache_entry_freep) CacheEntry *out = NULL;
+                CacheShard *s = cache_find_oldest_shard(c);
+                if (!s)
+                        return;
+                LOCKED(&s->lock)
+                {
+                        out = cache_find_oldest_unused(s);
+                        if (out)
+                                cache_unlist(c, s, out);
+                }
+        }
+}
+
+static int cache_entry_new(CacheShard *s, const CacheKey *key, size_t len, CacheEntry **ret)
+{
+        size_t total = 0;
+        if (__builtin_add_overflow(sizeof(CacheEntry), len, &total))
+                return -ENOMEM;
+        CacheEntry *e = malloc(total);
+        if (!e)
+                return -ENOMEM;
+        *e = (CacheEntry){
+                .key = *key, .len = len, .shard = s, .state = CACHE_LOADING, .users = 1
+        };
+        pthread_cond_init(&e->loaded, NULL);
+        *ret = e;
+        return 0;
+}
+
+/* An entry that another thread has or is loading: 1 when it is ours to use now, 0 when its load failed. Wants the
+ * shard's lock, and lets go of it while it waits. */
+static int cache_join(Cache *c, CacheShard *s, CacheEntry *e, CacheEntry **ret_garbage)
+{
+        e->users++;
+        while (e->state == CACHE_LOADING)
+                pthread_cond_wait(&e->loaded, &s->lock);
+        if (e->state == CACHE_FAILED) {
+                *ret_garbage = cache_unuse(e);
+                return 0;
+        }
+        if (e->listed) {
+                cache_list_remove(s, e);
+                cache_list_add(c, s, e);
+        }
+        return 1;
+}
+
+/* What is there, or `fresh`, inserted as loading. 1: found; 0: `fresh` was inserted, or there is nothing and no
+ * `fresh` either; -EAGAIN: a load that we waited for failed, and we try by ourselves. */
+static int cache_find_or_insert(
+        Cache *c, CacheShard *s, const CacheKey *key, CacheEntry *fresh, CacheEntry **ret)
+{
+        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
+
+        LOCKED(&s->lock)
+        {
+                CacheEntry *e = cache_lookup(s, key);
+                if (e) {
+                        if (cache_join(c, s, e, &garbage) == 0)
+                                return -EAGAIN;
+                        *ret = e;
+                        return 1;
+                }
+                if (fresh)
+                        cache_insert(c, s, fresh);
+        }
+        return 0;
+}
+
+/* Runs the load of an entry that this thread has inserted. */
+static int cache_load(Cache *c, CacheEntry *e, CacheLoad load, void *arg)
+{
+        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
+        CacheShard *s = e->shard;
+
+        int r = load(arg, &e->key, e->bytes, e->len);
+        LOCKED(&s->lock)
+        {
+                e->state = r < 0 ? CACHE_FAILED : CACHE_READY;
+                if (r < 0) {
+                        if (e->listed)
+                                cache_unlist(c, s, e);
+                        garbage = cache_unuse(e);
+                }
+                pthread_cond_broadcast(&e->loaded);
+        }
+        return r;
+}
+
+static int cache_get_missing(
+        Cache *c, const CacheKey *key, size_t len, CacheLoad load, void *arg, CacheEntry **ret)
+{
+        _cleanup_(cache_entry_freep) CacheEntry *fresh = NULL;
+        CacheShard *s = cache_shard(c, key);
+        CacheEntry *found = NULL;
+
+        int r = cache_entry_new(s, key, len, &fresh);
+        if (r < 0)
+                return r;
+        r = cache_find_or_insert(c, s, key, fresh, &found);
+        if (r < 0)
+                return r;
+        if (r == 1) {
+                *ret = found;
+                return 0;
+        }
+
+        CacheEntry *e = TAKE(fresh);
+        atomic_fetch_add_explicit(&c->misses, 1, memory_order_relaxed);
+        cache_trim(c);
+        r = cache_load(c, e, load, arg);
+        if (r < 0)
+                return r == -EAGAIN ? -EIO : r;
+        *ret = e;
+        return 0;
+}
+
+int cache_get(
+        Cache *c, const CacheKey *key, size_t len, CacheLoad load, void *arg, CacheEntry **ret)
+{
+        CacheShard *s = cache_shard(c, key);
+        CacheEntry *found = NULL;
+        int r = 0;
+
+        do {
+                r = cache_find_or_insert(c, s, key, NULL, &found);
+                if (r == 1) {
+                        atomic_fetch_add_explicit(&c->hits, 1, memory_order_relaxed);
+                        *ret = found;
+                        return 0;
+                }
+                if (r == 0)
+                        r = cache_get_missing(c, key, len, load, arg, ret);
+        } while (r == -EAGAIN);
+        return r;
+}
+
+void *cache_entry_bytes(CacheEntry *e)
+{
+        return e->bytes;
+}
+
+void cache_put(Cache *c, CacheEntry *e)
+{
+        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
+
+        if (!e)
+                return;
+        CacheShard *s = e->shard;
+        LOCKED(&s->lock)
+        {
+                garbage = cache_unuse(e);
+        }
+        /* It was in use when the budget was last looked at. */
+        if (atomic_load_explicit(&c->bytes, memory_order_relaxed) > c->budget)
+                cache_trim(c);
+}
+
+void cache_drop(Cache *c, const CacheKey *key)
+{
+        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
+        CacheShard *s = cache_shard(c, key);
+
+        LOCKED(&s->lock)
+        {
+                CacheEntry *e = cache_lookup(s, key);
+                if (e) {
+                        cache_unlist(c, s, e);
+                        garbage = e->users == 0 ? e : NULL;
+                }
+        }
+}
+
+static void cache_shard_drop_owner(Cache *c, CacheShard *s, const void *owner)
+{
+        CacheEntry *next = NULL;
+        for (CacheEntry *e = s->newest; e; e = next) {
+                next = e->older;
+                if (owner && e->key.owner != owner)
+                        continue;
+                cache_unlist(c, s, e);
+                if (e->users == 0)
+                        cache_entry_free(e);
+        }
+}
+
+void cache_drop_owner(Cache *c, const void *owner)
+{
+        for (size_t i = 0; i < CACHE_SHARDS; i++)
+                LOCKED(&c->shards[i].lock)
+                {
+                        cache_shard_drop_owner(c, &c->shards[i], owner);
+                }
+}
+
+Cache *cache_free(Cache *c)
+{
+        if (!c)
+                return NULL;
+        for (size_t i = 0; i < CACHE_SHARDS; i++) {
+                cache_shard_drop_owner(c, &c->shards[i], NULL);
+                pthread_mutex_destroy(&c->shards[i].lock);
+        }
+        free(c);
+        return NULL;
+}
+
+void cache_get_stat(Cache *c, CacheStat *ret)
+{
+        *ret = (CacheStat){
+                .hits = atomic_load_explicit(&c->hits, memory_order_relaxed),
+                .misses = atomic_load_explicit(&c->misses, memory_order_relaxed),
+                .bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed),
+                .budget = c->budget,
+        };
+}

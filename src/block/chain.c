@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/chain.h"
+
+#include "base/cleanup.h"
+#include "block/limits.h"
+#include "block/name.h"
+#include "block/opener.h"
+#include "block/probe.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void file_name_donep(FileName *f)
+{
+        file_name_done(f);
+}
+
+/* The format of that name, raw among them. */
+static int chain_find_format(const ChainRequest *request,
+                             const char *name,
+                             const Format **ret,
+                             Err *err)
+{
+        const Format *found = strcmp(name, request->raw->name) == 0
+                                      ? request->raw
+                                      : format_find(request->formats, name);
+        if (!found)
+                return err_set(err, EOPNOTSUPP, "format '%s' is not known", name);
+        *ret = found;
+        return 0;
+}
+
+/* Raw is guessed only where nothing can be written: a guest who can write may plant a header for next time. */
+static int chain_probe(const ChainRequest *request, Store *top, const Format **ret, Err *err)
+{
+        const Format *found = NULL;
+        int r = probe_format(request->formats, top, &found, err);
+        if (r < 0)
+                return r;
+        if (!found && request->writable)
+                return err_set(
+                        err, EOPNOTSUPP,
+                        "no format is recognised, and a raw disk is opened for writing only when "
+                        "it is named: --format=raw");
+        *ret = found ? found : request->raw;
+        return 0;
+}
+
+static int chain_open_top(const ChainRequest *request, Store *top, Node **ret, Err *err)
+{
+        const Format *format = NULL;
+        int r = request->format_name
+                        ? chain_find_format(request, request->format_name, &format, err)
+                        : chain_probe(request, top, &format, err);
+        if (r < 0)
+                return r;
+
+        NodeOptions options = {
+                .writable = request->writable,
+                .snapshot = request->snapshot,
+                .cache = request->cache,
+        };
+        Node *n = NULL;
+        r = node_open(format, top, &options, request->opener, &n, err);
+        if (r < 0)
+                return r;
+        n->guessed = format == request->raw && !request->format_name;
+        *ret = n;
+        return 0;
+}
+
+static bool stat_is_same_file(const StoreStat *a, const StoreStat *b)
+{
+        return a->device == b->device && a->inode == b->inode;
+}
+
+/* Refuses a file that a layer from `n` downward has open already. */
+static int chain_check_new(Node *n, Store *s, Err *err)
+{
+        StoreStat wanted = { 0 };
+        int r = store_get_stat(s, &wanted);
+        if (r < 0)
+                return err_set(err, -r, "cannot look at it: %m");
+        if (wanted.device == 0 && wanted.inode == 0)
+                return 0;
+
+        for (; n; n = n->backing) {
+                for (size_t i = 0; i <= n->extra_count; i++) {
+                        StoreStat open = { 0 };
+                        r = store_get_stat(i == 0 ? n->store : n->extra_stores[i - 1], &open);
+                        if (r < 0)
+                                return err_set(err, -r,
+                                               "cannot look at the files of the chain: %m");
+                        if (stat_is_same_file(&wanted, &open))
+                                return err_set(err, ELOOP, "is in the chain already");
+                }
+        }
+        return 0;
+}
+
+/* Further files of a layer that was just opened, which stands in no chain yet. */
+static int chain_check_extras(Node *top, Node *added, Err *err)
+{
+        for (size_t i = 0; i < added->extra_count; i++) {
+                int r = chain_check_new(top, added->extra_stores[i], err);
+                if (r < 0)
+                        return err_prefix(err, r, "one of its further files");
+        }
+        return 0;
+}
+
+/* What `n` states of the format of the layer below it. A guess would let a guest choose. */
+static int chain_find_below(const ChainRequest *request,
+                            const Node *n,
+                            const FileName *name,
+                            const Format **ret,
+                            Err *err)
+{
+        const char *stated = n->backing_format ? n->backing_format : name->format;
+
+        if (!stated)
+                return err_set(
+                        err, EOPNOTSUPP,
+                        "the image does not state its format, and it is not guessed; `qemu-img "
+                        "rebase -u -b NAME -F FORMAT IMAGE` states it");
+        if (name->format && strcmp(name->format, stated) != 0)
+                return err_set(err, EBADMSG, "the image states format '%s' and, in the name, '%s'",
+                               stated, name->format);
+        return chain_find_format(request, stated, ret, err);
+}
+
+/* The layer that `n` names; `top` begins the chain that ends with `n`. */
+static int chain_open_below(
+        const ChainRequest *request, Node *top, const Node *n, Node **ret, Err *err)
+{
+        _cleanup_(file_name_donep) FileName name = { 0 };
+        _cleanup_store_ Store *s = NULL;
+        _cleanup_node_ Node *below = NULL;
+        const Format *format = NULL;
+
+        int r = file_name_parse(n->backing_name, &name, err);
+        if (r < 0)
+                return r;
+        r = chain_find_below(request, n, &name, &format, err);
+        if (r < 0)
+                return r;
+        r = request->opener->open(request->opener, n->store, name.path, STORE_READ_ONLY, &s, err);
+        if (r < 0)
+                return r;
+        r = chain_check_new(top, s, err);
+        if (r < 0)
+                return r;
+
+        NodeOptions options = { .cache = request->cache };
+        r = node_open(format, s, &options, request->opener, &below, err);
+        if (r < 0)
+                return r;
+        TAKE(s);
+        r = chain_check_extras(top, below, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE(below);
+        return 0;
+}
+
+static int chain_open_all_below(const ChainRequest *request, Node *top, Err *err)
+{
+        Node *n = top;
+
+        for (int depth = 1; n->backing_name; depth++, n = n->backing) {
+                if (depth == LIMIT_CHAIN_DEPTH)
+                        return err_set(
+                                err, EFBIG,
+                                "backing file '%s': it would be layer %d, and the limit is %d",
+                                n->backing_name, depth + 1, LIMIT_CHAIN_DEPTH);
+                int r = chain_open_below(request, top, n, &n->backing, err);
+                if (r < 0)
+                        return err_prefix(err, r, "backing file '%s'", n->backing_name);
+        }
+        return 0;
+}
+
+int chain_open(const ChainRequest *request, Store *top, Node **ret, Err *err)
+{
+        _cleanup_node_ Node *n = NULL;
+
+        int r = chain_open_top(request, top, &n, err);
+        if (r < 0)
+                return r;
+        if (request->opener)
+                r = chain_open_all_below(request, n, err);
+        if (r < 0) {
+                /* The caller keeps its store. */
+                n->store = NULL;
+                return r;
+        }
+        *ret = TAKE(n);
+        return 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/info.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Room for one more element behind `count`, zeroed. */
+static int info_grow(void **array, size_t count, size_t element)
+{
+        void *grown = reallocarray(*array, count + 1, element);
+        if (!grown)
+                return -ENOMEM;
+        memset((char *)grown + count * element, 0, element);
+        *array = grown;
+        return 0;
+}
+
+/* A copy of `text`, NULL for NULL. */
+static int info_copy_text(const char *text, char **ret)
+{
+        char *copy = text ? strdup(text) : NULL;
+        if (text && !copy)
+                return -ENOMEM;
+        *ret = copy;
+        return 0;
+}
+
+/* Takes what `fact` owns, whatever comes of it. */
+static int info_add_fact(Info *i, const char *key, Fact fact)
+{
+        _cleanup_free_ char *text = fact.text;
+        _cleanup_free_ char *copy = NULL;
+
+        int r = info_copy_text(key, &copy);
+        if (r < 0)
+                return r;
+        r = info_grow((void **)&i->facts, i->fact_count, sizeof(Fact));
+        if (r < 0)
+                return r;
+        fact.key = TAKE(copy);
+        fact.text = TAKE(text);
+        i->facts[i->fact_count++] = fact;
+        return 0;
+}
+
+int info_add_text(Info *i, const char *key, const char *text)
+{
+        char *copy = NULL;
+        int r = info_copy_text(text, &copy);
+        if (r < 0)
+                return r;
+        return info_add_fact(i, key, (Fact){ .kind = FACT_TEXT, .text = copy });
+}
+
+int info_add_number(Info *i, const char *key, uint64_t number)
+{
+        return info_add_fact(i, key, (Fact){ .kind = FACT_NUMBER, .number = number });
+}
+
+int info_add_bool(Info *i, const char *key, bool truth)
+{
+        return info_add_fact(i, key, (Fact){ .kind = FACT_BOOL, .truth = truth });
+}
+
+int info_add_snapshot(Info *i, const SnapshotInfo *s)
+{
+        _cleanup_free_ char *id = NULL;
+        _cleanup_free_ char *name = NULL;
+
+        int r = info_copy_text(s->id, &id);
+        if (r < 0)
+                return r;
+        r = info_copy_text(s->name, &name);
+        if (r < 0)
+                return r;
+        r = info_grow((void **)&i->snapshots, i->snapshot_count, sizeof(SnapshotInfo));
+        if (r < 0)
+                return r;
+
+        SnapshotInfo *added = &i->snapshots[i->snapshot_count++];
+        *added = *s;
+        added->id = TAKE(id);
+        added->name = TAKE(name);
+        return 0;
+}
+
+int info_add_bitmap(Info *i, const BitmapInfo *b)
+{
+        _cleanup_free_ char *name = NULL;
+
+        int r = info_copy_text(b->name, &name);
+        if (r < 0)
+                return r;
+        r = info_grow((void **)&i->bitmaps, i->bitmap_count, sizeof(BitmapInfo));
+        if (r < 0)
+                return r;
+
+        BitmapInfo *added = &i->bitmaps[i->bitmap_count++];
+        *added = *b;
+        added->name = TAKE(name);
+        return 0;
+}
+
+void info_done(Info *i)
+{
+        for (size_t k = 0; k < i->fact_count; k++) {
+                free(i->facts[k].key);
+                free(i->facts[k].text);
+        }
+        for (size_t k = 0; k < i->snapshot_count; k++) {
+                free(i->snapshots[k].id);
+                free(i->snapshots[k].name);
+        }
+        for (size_t k = 0; k < i->bitmap_count; k++)
+                free(i->bitmaps[k].name);
+        free(i->facts);
+        free(i->snapshots);
+        free(i->bitmaps);
+        memset(i, 0, sizeof(*i));
+}

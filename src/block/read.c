@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/bits.h"
+#include "block/cache.h"
+#include "block/limits.h"
+#include "block/request.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+int node_map(Node *n, uint64_t off, uint64_t len, Extent *ret, uint64_t *ret_len)
+{
+        Extent e = { 0 };
+        int r = n->format->map(n, off, len, &e);
+        if (r < 0)
+                return r;
+        assert(off >= e.off && off - e.off < e.len);
+        *ret_len = u64_min(len, e.len - (off - e.off));
+        *ret = e;
+        return 0;
+}
+
+typedef struct DecodeJob {
+        Node *node;
+        const Extent *extent;
+} DecodeJob;
+
+static int node_decode(void *arg, const CacheKey *key, void *buf, size_t len)
+{
+        DecodeJob *job = arg;
+        return job->node->format->read_coded(job->node, job->extent, buf);
+}
+
+static int node_read_coded(Node *n, const Extent *e, void *buf, size_t len, uint64_t off)
+{
+        CacheKey key = { .owner = n, .kind = CACHE_DECODED, .at = e->cookie };
+        DecodeJob job = { .node = n, .extent = e };
+        CacheEntry *entry = NULL;
+
+        if (e->len > LIMIT_CODED_LEN)
+                return -EFBIG;
+        int r = cache_get(n->cache, &key, (size_t)e->len, node_decode, &job, &entry);
+        if (r < 0)
+                return r;
+        memcpy(buf, (uint8_t *)cache_entry_bytes(entry) + (off - e->off), len);
+        cache_put(n->cache, entry);
+        return 0;
+}
+
+int node_read_extent(Node *n, const Extent *e, void *buf, size_t len, uint64_t off)
+{
+        switch (e->kind) {
+        case EXTENT_HOLE:
+                break;
+        case EXTENT_BELOW:
+                if (n->backing)
+                        return node_read(n->backing, buf, len, off);
+                break;
+        case EXTENT_DATA:
+                return store_read_padded(e->store, buf, len, e->pos + (off - e->off));
+        case EXTENT_CODED:
+                return node_read_coded(n, e, buf, len, off);
+        }
+        memset(buf, 0, len);
+        return 0;
+}
+
+int node_read_locked(Node *n, void *buf, size_t len, uint64_t off)
+{
+        uint8_t *to = buf;
+
+        while (len > 0) {
+                Extent e;
+                uint64_t part = 0;
+                int r = node_map(n, off, len, &e, &part);
+                if (r < 0)
+                        return r;
+                r = node_read_extent(n, &e, to, (size_t)part, off);
+                if (r < 0)
+                        return r;
+                to += part;
+                off += part;
+                len -= (size_t)part;
+        }
+        return 0;
+}
+
+int node_read(Node *n, void *buf, size_t len, uint64_t off)
+{
+        pthread_rwlock_rdlock(&n->layout);
+        size_t inside = (size_t)u64_min(len, n->size - u64_min(off, n->size));
+        int r = node_read_locked(n, buf, inside, off);
+        pthread_rwlock_unlock(&n->layout);
+        if (r < 0)
+                return r;
+
+        if (inside < len)
+                memset((uint8_t *)buf + inside, 0, len - inside);
+        return 0;
+}

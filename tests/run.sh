@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# run.sh [SUITE…]: what `./dev test` does. Four builds below build/, each with the suites that tell something there:
+#   plain   gcc, warnings are errors                 unit format property integration lint system
+#   asan    gcc, AddressSanitizer and UBSan          unit format property integration
+#   tsan    gcc, ThreadSanitizer                     unit property integration
+#   clang   clang, warnings are errors               unit format
+# With CI=true a test of integration or system that is skipped, and a missing piece that they need, are failures.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+known=(unit format property integration lint system)
+wanted=("$@")
+[ $# -gt 0 ] || wanted=("${known[@]}")
+for suite in "${wanted[@]}"; do
+    [[ " ${known[*]} " == *" $suite "* ]] || {
+        echo "dev test: there is no suite '$suite'; there are: ${known[*]}" >&2
+        exit 2
+    }
+done
+
+ci=${CI:-false}
+passed=0 failed=0 skipped=0 skipped_real=0
+troubles=()
+began=$SECONDS
+
+trouble() {
+    troubles+=("$1")
+    failed=$((failed + 1))
+    echo "!! $1"
+}
+
+# Says which of the things that real mounts and a booted systemd need are not here.
+look_for_pieces() {
+    local missing=() piece
+    [ -c /dev/fuse ] || missing+=(/dev/fuse)
+    for piece in fusermount3 systemd-nspawn mmdebstrap qemu-img setarch; do
+        command -v "$piece" >/dev/null || missing+=("$piece")
+    done
+    [ "$(id -u)" = 0 ] || missing+=("root's rights")
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    echo
+    echo "!! missing here: $(printf '%s, ' "${missing[@]}" | sed 's/, $//'): what needs it will be skipped (see ./dev deps)"
+    [ "$ci" != true ] || trouble "CI=true, and what integration and system need is missing: ${missing[*]}"
+}
+
+# build NAME [MESON OPTIONS]; CC comes from the environment.
+build() {
+    local name=$1 start=$SECONDS
+    shift
+    mkdir -p build
+    {
+        if [ -f "build/$name/build.ninja" ]; then
+            meson configure "build/$name" "$@"
+        else
+            meson setup "build/$name" "$@"
+        fi && meson compile -C "build/$name"
+    } >"build/$name.log" 2>&1 || {
+        tail -n 60 "build/$name.log"
+        trouble "build/$name did not build"
+        return 1
+    }
+    echo "   built in $((SECONDS - start)) s"
+}
+
+# suite NAME SUITE [PREFIX…]: runs one suite in one build, and adds up.
+suite() {
+    local name=$1 suite=$2 start=$SECONDS log p f s multiplier=1
+    shift 2
+    [ "$name" = plain ] || [ "$name" = clang ] || multiplier=6
+    log=build/$name/meson-logs/$suite
+    rm -f "$log.json" "$log.txt"
+    "$@" meson test -C "build/$name" --no-rebuild --suite "$suite" --logbase "$suite" --print-errorlogs \
+        -t "$multiplier" >"$log.out" 2>&1 || true
+    { read -r p f s && mapfile -t notes; } < <(python3 tests/results.py "$log.json")
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    if [[ $suite == integration || $suite == system ]]; then skipped_real=$((skipped_real + s)); fi
+    printf '   %-12s %3d passed, %d failed, %d skipped  (%d s)\n' "$suite" "$p" "$f" "$s" $((SECONDS - start))
+    [ "$((p + f + s))" -gt 0 ] || {
+        tail -n 20 "$log.out"
+        trouble "build/$name: suite $suite ran no test"
+    }
+    printf '      %s\n' "${notes[@]}" | sed '/^ *$/d'
+    if [ "$f" -gt 0 ]; then
+        troubles+=("build/$name: suite $suite: $f failed")
+        sed -n '/^Summary of Failures/q; p' "$log.out" | tail -n 150
+    fi
+}
+
+# Daemons cannot show a test what a sanitizer has to say, so each report is a file; every file is a failure.
+reports() {
+    local name=$1 file
+    for file in "$PWD/build/$name/reports"/*; do
+        [ -s "$file" ] || continue
+        head -n 40 "$file"
+        trouble "build/$name: a sanitizer complains, see $file"
+    done
+}
+
+# run NAME "SUITES" [PREFIX…]: those of SUITES that are wanted.
+run() {
+    local name=$1 suite
+    local -a suites
+    read -ra suites <<<"$2"
+    shift 2
+    rm -rf "build/$name/reports"
+    mkdir -p "build/$name/reports"
+    for suite in "${suites[@]}"; do
+        [[ " ${wanted[*]} " != *" $suite "* ]] || suite "$name" "$suite" "$@"
+    done
+    reports "$name"
+}
+
+# Is any of these suites wanted?
+any() {
+    local suite
+    for suite in $1; do
+        [[ " ${wanted[*]} " != *" $suite "* ]] || return 0
+    done
+    return 1
+}
+
+look_for_pieces
+
+plain="unit format property integration lint system"
+if any "$plain"; then
+    printf '\n== plain: gcc, warnings are errors\n'
+    CC=gcc build plain --werror && run plain "$plain"
+fi
+
+asan="unit format property integration"
+if any "$asan"; then
+    printf '\n== asan: AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer\n'
+    export ASAN_OPTIONS="log_path=$PWD/build/asan/reports/asan:detect_leaks=1:abort_on_error=0"
+    export UBSAN_OPTIONS="log_path=$PWD/build/asan/reports/ubsan:halt_on_error=1:print_stacktrace=1"
+    CC=gcc build asan -Db_sanitize=address,undefined -Db_lundef=false && run asan "$asan"
+fi
+
+tsan="unit property integration"
+if any "$tsan"; then
+    printf '\n== tsan: ThreadSanitizer\n'
+    export TSAN_OPTIONS="log_path=$PWD/build/tsan/reports/tsan:second_deadlock_stack=1"
+    # ThreadSanitizer of gcc 12 has no place to live where addresses are too random.
+    CC=gcc build tsan -Db_sanitize=thread -Db_lundef=false && run tsan "$tsan" setarch -R
+fi
+
+clang="unit format"
+if any "$clang"; then
+    printf '\n== clang: warnings are errors\n'
+    CC=clang build clang --werror && run clang "$clang"
+fi
+
+printf '\n== seen in %d min %d s\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
+status=0
+if [ "$failed" -gt 0 ]; then
+    printf '%s\n' "${troubles[@]}"
+    echo "Not all is well: the lines above say where."
+    status=1
+elif [ "$ci" = true ] && [ "$skipped_real" -gt 0 ]; then
+    echo "Nothing failed, but with CI=true no test of integration or system may be skipped, and $skipped_real were."
+    status=1
+elif [ "$skipped" -gt 0 ]; then
+    echo "Nothing failed. What was skipped is not proved: the lines above say what, and why."
+else
+    echo "Every test of every suite asked for has passed, in all builds."
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+exit "$status"

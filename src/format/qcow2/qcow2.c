@@ -1,2 +1,161 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int qcow2_unit;
+#include "format/qcow2/qcow2.h"
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "block/limits.h"
+#include "block/name.h"
+#include "block/opener.h"
+#include "block/table.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(QCOW2_L1_COUNT_MAX * sizeof(be64) <= LIMIT_TABLE_SIZE, "an L1 table can be read");
+_Static_assert(1 << QCOW2_CLUSTER_BITS_MAX <= LIMIT_CODED_LEN, "a cluster can be unpacked");
+
+#define _cleanup_file_name_ _cleanup_(file_name_done)
+
+/* Version 1 has the same magic and is another format. Versions to come are ours: open refuses them in words. */
+static int qcow2_probe(const Probe *p)
+{
+        be32 version;
+
+        memcpy(&version, p->head + offsetof(Qcow2DiskHeader, version), sizeof(version));
+        return from_be32(version) >= 2;
+}
+
+static void qcow2_close(Node *n)
+{
+        Qcow2 *q = n->state;
+
+        if (!q)
+                return;
+        free(q->l1);
+        free(q->data_name);
+        *q = (Qcow2){ 0 };
+}
+
+static void qcow2_set_geometry(Qcow2 *q)
+{
+        const Qcow2Header *h = &q->header;
+
+        q->extended = h->incompatible & QCOW2_INCOMPATIBLE_EXTENDED_L2;
+        q->cluster_size = qcow2_cluster_size(h);
+        q->entry_bits = q->extended ? 4 : 3;
+        q->l1_bits = 2 * h->cluster_bits - q->entry_bits;
+        q->slice_len = (uint32_t)u64_min(q->cluster_size, QCOW2_SLICE_LEN_MAX);
+}
+
+static int qcow2_refuse_encryption(const Qcow2Header *h, Err *err)
+{
+        if (h->crypt_method == QCOW2_CRYPT_NONE)
+                return 0;
+        return err_set(err, EOPNOTSUPP,
+                       "the image is encrypted (crypt_method %" PRIu32
+                       ", %s), which this version cannot read",
+                       h->crypt_method, h->crypt_method == QCOW2_CRYPT_LUKS ? "LUKS" : "AES");
+}
+
+/* The disk itself, or the snapshot that is to be shown, with its own size and L1 table. */
+static int qcow2_open_disk(Node *n, Qcow2 *q, Err *err)
+{
+        _cleanup_snapshot_ Qcow2Snapshot s = { 0 };
+        uint64_t size = q->header.size;
+        uint64_t pos = q->header.l1_pos;
+        void *l1 = NULL;
+
+        if (n->snapshot && qcow2_has_data_file(&q->header))
+                return err_set(err, EOPNOTSUPP,
+                               "an image with an external data file has no snapshots to show");
+        int r = qcow2_snapshot_find(n, n->snapshot, &s, err);
+        if (r < 0)
+                return r;
+        q->l1_count = q->header.l1_count;
+        if (n->snapshot) {
+                q->shows_snapshot = true;
+                q->l1_count = s.l1_count;
+                pos = s.l1_pos;
+                size = s.disk_size;
+                r = qcow2_check_l1(&q->header, pos, q->l1_count, size, " of the snapshot", err);
+                if (r < 0)
+                        return r;
+        }
+        r = table_read(n->store, pos, q->l1_count, sizeof(be64), "L1 table", &l1, err);
+        if (r < 0)
+                return r;
+        q->l1 = l1;
+        /* A disk is whole sectors: QEMU shows the rest of the last one as zeroes too. */
+        n->size = round_up(size, QCOW2_SECTOR);
+        return 0;
+}
+
+static int qcow2_open_data_file(Node *n, Qcow2 *q, Opener *opener, Err *err)
+{
+        _cleanup_file_name_ FileName name = { 0 };
+        _cleanup_store_ Store *store = NULL;
+
+        if (!q->data_name) {
+                q->data_store = n->store;
+                return 0;
+        }
+        if (!opener)
+                return 0;
+        int r = file_name_parse(q->data_name, &name, err);
+        if (r < 0)
+                return err_prefix(err, r, "data file '%s'", q->data_name);
+        if (name.format && strcmp(name.format, "raw") != 0)
+                return err_set(err, EOPNOTSUPP,
+                               "data file '%s': its format can only be raw, not '%s'", q->data_name,
+                               name.format);
+        r = opener->open(opener, n->store, name.path,
+                         n->writable ? STORE_WRITABLE : STORE_READ_ONLY, &store, err);
+        if (r < 0)
+                return err_prefix(err, r, "data file '%s'", q->data_name);
+        r = node_adopt_store(n, store);
+        if (r < 0)
+                return err_set(err, -r, "%m");
+        q->data_store = TAKE(store);
+        return 0;
+}
+
+static int qcow2_open(Node *n, Opener *opener, Err *err)
+{
+        Qcow2 *q = n->state;
+
+        int r = store_get_size(n->store, &q->file_size);
+        if (r < 0)
+                return err_set(err, -r, "cannot get the size of the file: %m");
+        r = qcow2_header_read(n->store, q->file_size, &q->header, err);
+        if (r < 0)
+                return r;
+        qcow2_set_geometry(q);
+        r = qcow2_extensions_read(n, q, err);
+        if (r < 0)
+                return r;
+        r = qcow2_refuse_encryption(&q->header, err);
+        if (r < 0)
+                return r;
+        if (n->writable)
+                return err_set(err, EOPNOTSUPP,
+                               "writing qcow2 images is not supported by this version; open it "
+                               "read-only");
+        r = qcow2_open_disk(n, q, err);
+        if (r < 0)
+                return r;
+        return qcow2_open_data_file(n, q, opener, err);
+}
+
+const Format format_qcow2 = {
+        .name = "qcow2",
+        .magic = { { .at = 0, .len = 4, .bytes = "QFI\xfb" } },
+        .state_size = sizeof(Qcow2),
+        .probe = qcow2_probe,
+        .open = qcow2_open,
+        .close = qcow2_close,
+        .map = qcow2_map,
+        .read_coded = qcow2_read_coded,
+        .describe = qcow2_describe,
+};

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Compressed clusters. Each call has memory of its own, bounded by the cluster size: at most twice a cluster of
+ * input, and a decoder's state that does not depend on the input.
+ */
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "format/qcow2/qcow2.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+/* Raw deflate with the largest window: it reads what any smaller one wrote. */
+#define QCOW2_WINDOW_BITS (-15)
+
+static void qcow2_dctx_free(ZSTD_DCtx **d)
+{
+        ZSTD_freeDCtx(*d);
+}
+#define _cleanup_dctx_ _cleanup_(qcow2_dctx_free)
+
+static void qcow2_inflate_end(z_stream *z)
+{
+        inflateEnd(z);
+}
+#define _cleanup_inflate_ _cleanup_(qcow2_inflate_end)
+
+static int qcow2_inflate(const uint8_t *in, size_t in_len, uint8_t *out, size_t len)
+{
+        _Static_assert(2 << QCOW2_CLUSTER_BITS_MAX <= INT_MAX, "lengths fit zlib's");
+        _cleanup_inflate_ z_stream z = {
+                .next_in = (uint8_t *)in,
+                .avail_in = (uInt)in_len,
+                .next_out = out,
+                .avail_out = (uInt)len,
+        };
+
+        int r = inflateInit2(&z, QCOW2_WINDOW_BITS);
+        if (r != Z_OK)
+                return r == Z_MEM_ERROR ? -ENOMEM : -EIO;
+        r = inflate(&z, Z_FINISH);
+        /* The end mark of the stream may have been cut off with the last sector: a full cluster is enough. */
+        if (r != Z_STREAM_END && r != Z_OK && r != Z_BUF_ERROR)
+                return r == Z_MEM_ERROR ? -ENOMEM : -EIO;
+        return z.avail_out == 0 ? 0 : -EIO;
+}
+
+/* The library would also decode the formats of its first years; nobody wrote them into a qcow2. */
+static bool qcow2_is_zstd_frame(const uint8_t *in, size_t len)
+{
+        le32 magic;
+
+        if (len < sizeof(magic))
+                return false;
+        memcpy(&magic, in, sizeof(magic));
+        return from_le32(magic) == ZSTD_MAGICNUMBER ||
+               (from_le32(magic) & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
+
+/* One or more frames. Each is decoded in one go, straight into `out`: then the decoder needs no window, and a frame
+ * cannot make it ask for memory by stating a large one. */
+static int qcow2_unzstd(const uint8_t *in, size_t in_len, uint8_t *out, size_t len)
+{
+        _cleanup_dctx_ ZSTD_DCtx *d = ZSTD_createDCtx();
+        if (!d)
+                return -ENOMEM;
+
+        while (len > 0) {
+                if (!qcow2_is_zstd_frame(in, in_len))
+                        return -EIO;
+                size_t frame = ZSTD_findFrameCompressedSize(in, in_len);
+                if (ZSTD_isError(frame))
+                        return -EIO;
+                size_t got = ZSTD_decompressDCtx(d, out, len, in, frame);
+                if (ZSTD_isError(got))
+                        return -EIO;
+                in += frame;
+                in_len -= frame;
+                out += got;
+                len -= got;
+        }
+        return 0;
+}
+
+int qcow2_read_coded(Node *n, const Extent *e, void *buf)
+{
+        const Qcow2 *q = n->state;
+        /* bits 0 … x-1: where it begins; bits x … 61: further sectors that it may reach into */
+        unsigned x = 70 - q->header.cluster_bits;
+        uint64_t entry = e->cookie & (QCOW2_ENTRY_COMPRESSED - 1);
+        uint64_t pos = entry & ((UINT64_C(1) << x) - 1);
+        uint64_t len = ((entry >> x) + 1) * QCOW2_SECTOR - pos % QCOW2_SECTOR;
+        uint64_t file_size;
+
+        int r = store_get_size(n->store, &file_size);
+        if (r < 0)
+                return r;
+        if (pos >= file_size)
+                return -EIO;
+
+        /* At most 2 clusters, by the width of the field. */
+        _cleanup_free_ uint8_t *in = malloc(len);
+        if (!in)
+                return -ENOMEM;
+        r = store_read_padded(n->store, in, len, pos);
+        if (r < 0)
+                return r;
+        return q->header.compression == QCOW2_COMPRESSION_ZSTD
+                       ? qcow2_unzstd(in, len, buf, e->len)
+                       : qcow2_inflate(in, len, buf, e->len);
+}

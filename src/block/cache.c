@@ -307,6 +307,7 @@ static int cache_get_missing(
         if (r < 0)
                 return r;
         if (r == 1) {
+                atomic_fetch_add_explicit(&c->hits, 1, memory_order_relaxed);
                 *ret = found;
                 return 0;
         }

@@ -176,12 +176,17 @@ int node_may_write(Node *n)
         return atomic_load(&n->broken) ? -EIO : 0;
 }
 
-/* A layer below may be longer than the disk was: what it holds there must not come to light. */
-static int node_hide_below(Node *n, uint64_t old_size)
+/* New bytes read as zeroes: not as what the last granule still holds behind the old end, nor as what a longer layer
+ * below has there. */
+static int node_clear_grown(Node *n, uint64_t old_size)
 {
-        if (!n->backing)
-                return 0;
-        uint64_t end = u64_min(n->size, node_get_size(n->backing));
+        uint64_t end = old_size;
+
+        if (n->granule > 0)
+                end = round_up(old_size, n->granule);
+        if (n->backing)
+                end = u64_max(end, node_get_size(n->backing));
+        end = u64_min(end, n->size);
         return end <= old_size ? 0
                                : node_fill_locked(n, FILL_ZEROES, NULL, end - old_size, old_size);
 }
@@ -194,7 +199,7 @@ static int node_resize_locked(Node *n, uint64_t size)
         if (r < 0)
                 return r;
         n->size = size;
-        r = node_hide_below(n, old_size);
+        r = node_clear_grown(n, old_size);
         if (r < 0) {
                 n->format->resize(n, old_size);
                 n->size = old_size;

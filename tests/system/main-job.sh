@@ -1,0 +1,215 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The main job by systemd: rawview@NAME shows what /etc/rawview/NAME.image says. Everything is looked at from outside the
+# unit, because a unit with a mount namespace of its own would be content and useless.
+set -euo pipefail
+
+images=/var/lib/images
+cp -r /payload/images $images
+mkdir -p /etc/rawview
+known=$images/known.raw
+
+fail() {
+    echo "FAILED: $*"
+    systemctl --no-pager --full status 'rawview@*' || true
+    findmnt -t fuse.rawview || true
+    exit 1
+}
+ok() { echo "ok: $*"; }
+
+# is A B WHAT
+is() { [ "$1" = "$2" ] || fail "$3: '$1', expected '$2'"; }
+has() { [[ $1 == *"$2"* ]] || fail "$3: '$1' does not say '$2'"; }
+property() { systemctl show -P "$2" "rawview@$1"; }
+state() { property "$1" ActiveState; }
+start() { systemctl start "rawview@$1" || fail "rawview@$1 did not start"; }
+stop() {
+    systemctl stop "rawview@$1" || fail "rawview@$1 did not stop"
+    is "$(property "$1" Result)" success "result of rawview@$1"
+    is "$(state "$1")" inactive "state of rawview@$1"
+}
+not_mounted() { ! findmnt -n -t fuse.rawview "$1" >/dev/null || fail "$1 is still a view"; }
+
+# wait_for SECONDS COMMAND…
+wait_for() {
+    local left=$(($1 * 10))
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "waited in vain for: $*"
+        sleep 0.1
+    done
+}
+state_is() { [ "$(state "$1")" = "$2" ]; }
+
+# describe NAME LINE…
+describe() {
+    local name=$1
+    shift
+    printf '%s\n' "$@" >"/etc/rawview/$name.image"
+}
+
+identity() { sha256sum <"$1" && stat -c '%s %y' "$1"; }
+
+# The unit's processes: the main one, and the others.
+main_pid() { property "$1" MainPID; }
+worker_pid() { pgrep -P "$(main_pid "$1")" -f rawview-worker; }
+
+test_qcow2() {
+    describe web '[Image]' "Path=$images/web.qcow2" 'Format=qcow2'
+    local before
+    before=$(identity $images/web.qcow2)
+    start web
+    # At once: the size is there when the unit is.
+    is "$(stat -c '%s' $images/web.qcow2)" 33554432 "size right after the start"
+    is "$(stat -c '%F %a' $images/web.qcow2)" "regular file 400" "type and mode"
+    is "$(state web)" active "state"
+    has "$(property web StatusText)" web.qcow2 "status"
+    has "$(property web StatusText)" qcow2 "status"
+    has "$(file -b $images/web.qcow2)" "boot sector" "file"
+    has "$(sfdisk -l $images/web.qcow2)" "web.qcow2" "sfdisk"
+    cmp $images/web.qcow2 $known || fail "the view differs from the disk"
+    is "$(findmnt -n -o FSTYPE,SOURCE -t fuse.rawview $images/web.qcow2 | tr -s ' ')" \
+        "fuse.rawview $images/web.qcow2" "the mount table"
+    has "$(findmnt -n -o OPTIONS $images/web.qcow2)" "ro," "mount options"
+    has "$(rawview list)" "$images/web.qcow2" "rawview list"
+    # Another user may not read it, whatever allow_other says.
+    ! setpriv --reuid=65534 --regid=65534 --clear-groups head -c1 $images/web.qcow2 2>/dev/null || fail "nobody can read the view"
+    stop web
+    not_mounted $images/web.qcow2
+    is "$(identity $images/web.qcow2)" "$before" "the image after the stop"
+    ok "a qcow2 over itself, ready when readable, unchanged afterwards"
+    start web
+    systemctl restart rawview@web || fail "restart"
+    cmp $images/web.qcow2 $known || fail "the view after a restart"
+    stop web
+    is "$(identity $images/web.qcow2)" "$before" "the image after a restart"
+    ok "restart"
+}
+
+test_chain() {
+    describe chain '[Image]' "Path=$images/chain.qcow2"
+    start chain
+    cmp $images/chain.qcow2 $known || fail "the chain differs from the disk"
+    stop chain
+    ok "a chain, its format found out"
+}
+
+test_mount_point() {
+    : >/srv/view
+    describe elsewhere '[Image]' "Path=$known" 'Format=raw' '[View]' 'MountPoint=/srv/view'
+    start elsewhere
+    cmp /srv/view $known || fail "the view elsewhere"
+    not_mounted $known
+    stop elsewhere
+    is "$(stat -c %s /srv/view)" 0 "the mount point after the stop"
+    ok "another file as mount point"
+}
+
+test_writable() {
+    cp $known $images/scratch.raw
+    cp $known $images/expected.raw
+    describe 'my disk' '[Image]' "Path=$images/scratch.raw" 'Format=raw' '[View]' 'Writable=yes'
+    local name='my\x20disk'
+    start "$name"
+    is "$(stat -c '%a' $images/scratch.raw)" 600 "mode of a writable view"
+    local file
+    for file in scratch expected; do
+        printf 'written through the view' | dd of=$images/$file.raw bs=1 seek=9000001 conv=notrunc status=none
+        yes again | dd of=$images/$file.raw bs=1M seek=30 count=2 iflag=fullblock conv=notrunc status=none
+    done
+    stop "$name"
+    not_mounted $images/scratch.raw
+    cmp $images/scratch.raw $images/expected.raw || fail "what was written"
+    ok "a writable raw view, with a blank in its name"
+}
+
+# refused NAME EXIT-STATUS SENTENCE
+refused() {
+    ! systemctl start "rawview@$1" 2>/dev/null || fail "rawview@$1 started"
+    is "$(property "$1" ExecMainStatus)" "$2" "exit status of rawview@$1"
+    is "$(state "$1")" failed "state of rawview@$1"
+    has "$(systemctl status --no-pager --full "rawview@$1" || true)" "$3" "systemctl status rawview@$1"
+    is "$(findmnt -n -t fuse.rawview || true)" "" "mounts left"
+    systemctl reset-failed "rawview@$1"
+    ok "refused with $2: $1"
+}
+
+test_refusals() {
+    local before
+    before=$(identity $images/broken.qcow2)
+    describe broken '[Image]' "Path=$images/broken.qcow2"
+    refused broken 65 "broken.qcow2"
+    is "$(identity $images/broken.qcow2)" "$before" "the broken image"
+    describe missing '[Image]' "Path=$images/missing.qcow2"
+    refused missing 66 "missing.qcow2"
+    describe wrong '[Image]' "Path=$images/web.qcow2" '[View]' 'Writable=perhaps'
+    refused wrong 78 "wrong.image:4"
+    describe pathless '[Image]' 'Format=raw'
+    refused pathless 78 "Path"
+    refused nobody 78 "nobody.image"
+    describe no-target '[Image]' "Path=$known" 'Format=raw' '[View]' 'MountPoint=/srv/not-there'
+    ! systemctl start rawview@no-target 2>/dev/null || fail "mounted over nothing"
+    has "$(systemctl status --no-pager --full rawview@no-target || true)" "/srv/not-there" "systemctl status"
+    systemctl reset-failed rawview@no-target
+    ok "refused: a mount point that is not there"
+}
+
+test_ends_from_outside() {
+    local before
+    before=$(identity $images/web.qcow2)
+    start web
+    umount $images/web.qcow2
+    wait_for 5 state_is web inactive
+    is "$(property web Result)" success "result after an umount from outside"
+    ok "umount from outside"
+
+    start web
+    kill -KILL "$(worker_pid web)"
+    wait_for 10 state_is web failed
+    not_mounted $images/web.qcow2
+    is "$(timeout 5 sha256sum <$images/web.qcow2)" "${before%%$'\n'*}" "the image after the worker died"
+    systemctl reset-failed rawview@web
+    ok "kill -9 of the worker: the unit fails, and no stale mount is left"
+
+    start web
+    # The whole service at once: nobody is left to unmount, except what the unit itself brings along.
+    systemctl kill --kill-whom=all --signal=KILL rawview@web
+    wait_for 10 state_is web failed
+    systemctl reset-failed rawview@web
+    start web
+    timeout 20 cmp $images/web.qcow2 $known || fail "the view after kill -9 of everything"
+    is "$(findmnt -n -t fuse.rawview $images/web.qcow2 | wc -l)" 1 "mounts on top of each other"
+    stop web
+    not_mounted $images/web.qcow2
+    is "$(identity $images/web.qcow2)" "$before" "the image at the end"
+    ok "kill -9 of everything: the next start heals it"
+}
+
+# A view that is in use when the service stops: the stop waits for the reader or lets the view go, it does not hang.
+test_stop_in_use() {
+    start web
+    exec 5<$images/web.qcow2
+    head -c 4096 <&5 >/dev/null
+    local began=$SECONDS
+    systemctl stop rawview@web || fail "stop with an open file"
+    [ $((SECONDS - began)) -lt 60 ] || fail "the stop took $((SECONDS - began)) s"
+    exec 5<&-
+    not_mounted $images/web.qcow2
+    systemctl reset-failed rawview@web 2>/dev/null || true
+    ok "stop with a reader: $((SECONDS - began)) s"
+}
+
+test_unit_file() {
+    systemd-analyze verify --man=no rawview@web.service || fail "systemd-analyze verify"
+    ok "the unit file"
+}
+
+test_unit_file
+test_qcow2
+test_chain
+test_mount_point
+test_writable
+test_refusals
+test_ends_from_outside
+test_stop_in_use

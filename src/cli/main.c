@@ -18,7 +18,9 @@ typedef struct Verb {
 } Verb;
 
 /* In the order in which --help lists them; an entry without a name ends it. */
-static const Verb verbs[] = {};
+static const Verb verbs[] = {
+        { NULL },
+};
 
 static const Verb *verb_find(const char *name)
 {

@@ -1,2 +1,269 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int reference_unit;
+#include "reference/reference.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+enum {
+        /* openat2 gives EAGAIN when something was renamed meanwhile; nobody renames that often. */
+        REFERENCE_TRIES = 16,
+};
+
+/* The absolute path of what a descriptor stands for. */
+static int reference_path_of_fd(int fd, char **ret, Err *err)
+{
+        char link[64], path[PATH_MAX];
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, path, sizeof(path));
+        if (n < 0)
+                return err_set(err, errno, "cannot read %s: %m", link);
+        if (n == sizeof(path) || path[0] != '/')
+                return err_set(err, ENAMETOOLONG, "%s has no path of a usable length", link);
+        path[n] = '\0';
+        char *copy = strdup(path);
+        if (!copy)
+                return err_set(err, ENOMEM, "%m");
+        *ret = copy;
+        return 0;
+}
+
+/* "/a/./b//../c" becomes "/a/c", without a look at the file system: what a ".." behind a symbolic link would
+ * really mean does not matter, because the result is opened beneath an allowed folder or not at all. */
+static void reference_tidy(char *path)
+{
+        char *to = path;
+
+        for (const char *from = path; *from;) {
+                from += strspn(from, "/");
+                size_t len = strcspn(from, "/");
+                if (len == 0 || (len == 1 && from[0] == '.')) {
+                        from += len;
+                        continue;
+                }
+                if (len == 2 && from[0] == '.' && from[1] == '.') {
+                        while (to > path && *--to != '/')
+                                ;
+                        from += len;
+                        continue;
+                }
+                *to++ = '/';
+                memmove(to, from, len);
+                to += len;
+                from += len;
+        }
+        if (to == path)
+                *to++ = '/';
+        *to = '\0';
+}
+
+/* The length of the folder part of an absolute path, without its last slash (0 for the root). */
+static size_t reference_folder_len(const char *path)
+{
+        return (size_t)(strrchr(path, '/') - path);
+}
+
+static int reference_join(const char *namer, const char *name, char **ret, Err *err)
+{
+        size_t folder = name[0] == '/' ? 0 : reference_folder_len(namer);
+
+        if (folder + 1 + strlen(name) >= PATH_MAX)
+                return err_set(err, ENAMETOOLONG, "'%.64s…': the name is too long", name);
+        char *path = malloc(folder + 1 + strlen(name) + 1);
+        if (!path)
+                return err_set(err, ENOMEM, "%m");
+        memcpy(path, namer, folder);
+        path[folder] = '/';
+        strcpy(path + folder + 1, name);
+        *ret = path;
+        return 0;
+}
+
+/* What of `path` lies beneath `folder`, or NULL. Both are tidy. */
+static const char *reference_beneath(const char *folder, const char *path)
+{
+        size_t len = strlen(folder);
+
+        if (strcmp(folder, "/") == 0)
+                return path + 1;
+        if (strncmp(path, folder, len) != 0 || path[len] != '/')
+                return NULL;
+        return path + len + 1;
+}
+
+/* Gives an O_PATH descriptor: nothing is opened in earnest before its type is known. */
+static int reference_resolve(int folder, const char *rest, uint64_t resolve)
+{
+        struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = resolve };
+        long fd = -1;
+
+        for (int i = 0; i < REFERENCE_TRIES; i++) {
+                fd = syscall(SYS_openat2, folder, rest, &how, sizeof(how));
+                if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+                        break;
+        }
+        return fd < 0 ? -errno : (int)fd;
+}
+
+/* Tries one allowed folder, under the name that people gave it or the one it really has.
+ * -EXDEV: the path does not lie beneath it, or there is no such folder. */
+static int reference_try_folder(const char *folder, const char *path, int *ret, Err *err)
+{
+        _cleanup_close_ int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+                return -EXDEV;
+
+        _cleanup_free_ char *real = NULL, *given = strdup(folder);
+        if (!given)
+                return err_set(err, ENOMEM, "%m");
+        reference_tidy(given);
+        int r = reference_path_of_fd(dir, &real, err);
+        if (r < 0)
+                return r;
+
+        const char *rest = reference_beneath(real, path);
+        if (!rest)
+                rest = reference_beneath(given, path);
+        if (!rest)
+                return -EXDEV;
+
+        int fd = reference_resolve(dir, rest, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+        if (fd == -ENOSYS)
+                return err_set(err, EACCES,
+                               "refused: this kernel cannot keep names within a folder (openat2 is "
+                               "missing); References=any opens them unchecked");
+        /* ELOOP: a magic link, or too many links. */
+        if (fd == -ELOOP)
+                fd = -EXDEV;
+        if (fd == -EXDEV)
+                return -EXDEV;
+        if (fd < 0)
+                return err_set(err, -fd, "%m");
+        *ret = fd;
+        return 0;
+}
+
+static int reference_find(const ReferenceRules *rules, const char *path, int *ret, Err *err)
+{
+        if (rules->policy == REFERENCES_ANY) {
+                int fd = open(path, O_PATH | O_CLOEXEC);
+                if (fd < 0)
+                        return err_set(err, errno, "%m");
+                *ret = fd;
+                return 0;
+        }
+
+        char folder[PATH_MAX];
+        snprintf(folder, sizeof(folder), "%.*s/", (int)reference_folder_len(rules->top),
+                 rules->top);
+        int r = reference_try_folder(folder, path, ret, err);
+        if (rules->policy == REFERENCES_CHAIN)
+                for (char *const *a = rules->allowed; r == -EXDEV && a && *a; a++)
+                        r = reference_try_folder(*a, path, ret, err);
+        if (r != -EXDEV)
+                return r;
+        if (rules->policy == REFERENCES_CHAIN)
+                return err_set(err, EACCES,
+                               "refused: it is outside the folder of the image and outside "
+                               "AllowedPaths= (References=chain); add its folder there, or use "
+                               "References=any");
+        return err_set(err, EACCES,
+                       "refused: it is outside the folder of the image (References=directory); "
+                       "References=chain with its folder in AllowedPaths=, or References=any, "
+                       "would allow it");
+}
+
+static const char *reference_type_name(mode_t mode)
+{
+        switch (mode & S_IFMT) {
+        case S_IFDIR:
+                return "a folder";
+        case S_IFIFO:
+                return "a fifo";
+        case S_IFSOCK:
+                return "a socket";
+        case S_IFCHR:
+                return "a character device";
+        case S_IFBLK:
+                return "a block device";
+        default:
+                return "no regular file";
+        }
+}
+
+static int reference_check_type(const ReferenceRules *rules, int fd, Err *err)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return err_set(err, errno, "cannot look at it: %m");
+        if (S_ISREG(st.st_mode))
+                return 0;
+        if (S_ISBLK(st.st_mode) && rules->policy == REFERENCES_ANY)
+                return 0;
+        return err_set(err, EACCES, "refused: it is %s, and an image may name regular files only%s",
+                       reference_type_name(st.st_mode),
+                       S_ISBLK(st.st_mode) ? " (References=any allows block devices, too)" : "");
+}
+
+/* From the O_PATH descriptor of a checked file to one that reads. */
+static int reference_reopen(int path_fd, bool writable, int *ret, Err *err)
+{
+        char link[64];
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
+        int fd = open(link, (writable ? O_RDWR : O_RDONLY) | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0)
+                return err_set(err, errno, "cannot open it%s: %m", writable ? " for writing" : "");
+        *ret = fd;
+        return 0;
+}
+
+int reference_open(const ReferenceRules *rules,
+                   const char *namer,
+                   const char *name,
+                   bool writable,
+                   int *ret_fd,
+                   char **ret_path,
+                   Err *err)
+{
+        if (!name[0])
+                return err_set(err, ENOENT, "the name is empty");
+        if (rules->policy == REFERENCES_NONE)
+                return err_set(err, EACCES,
+                               "refused: the image may not name other files (References=none); "
+                               "References=directory, chain or any would allow it");
+
+        _cleanup_free_ char *path = NULL, *real = NULL;
+        int r = reference_join(namer, name, &path, err);
+        if (r < 0)
+                return r;
+        if (rules->policy != REFERENCES_ANY)
+                reference_tidy(path);
+
+        _cleanup_close_ int found = -1, fd = -1;
+        r = reference_find(rules, path, &found, err);
+        if (r < 0)
+                return r;
+        r = reference_check_type(rules, found, err);
+        if (r < 0)
+                return r;
+        r = reference_reopen(found, writable, &fd, err);
+        if (r < 0)
+                return r;
+        r = reference_path_of_fd(fd, &real, err);
+        if (r < 0)
+                return r;
+        *ret_fd = fd_take(&fd);
+        *ret_path = TAKE(real);
+        return 0;
+}

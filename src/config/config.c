@@ -1,2 +1,218 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int config_unit;
+#include "config/config.h"
+
+#include "base/cleanup.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_AT(field) offsetof(Config, field)
+
+static const char *const config_references[] = {
+        [REFERENCES_NONE] = "none",   [REFERENCES_DIRECTORY] = "directory",
+        [REFERENCES_CHAIN] = "chain", [REFERENCES_ANY] = "any",
+        [REFERENCES_ANY + 1] = NULL,
+};
+
+static const char *const config_auto[] = {
+        [CONFIG_AUTO] = "auto",
+        [CONFIG_YES] = "yes",
+        [CONFIG_NO] = "no",
+        [CONFIG_NO + 1] = NULL,
+};
+
+/* All keys there are. An entry without a section ends the list; one without an option is for descriptors only. */
+static const ConfigKey config_keys[] = {
+        { "Image", "Path", "path", VALUE_PATH, CONFIG_AT(path), .max = 4095, .doc = "the image" },
+        { "Image", "Format", "format", VALUE_NAME, CONFIG_AT(format), .max = 31,
+          .doc = "format of the image instead of looking at it: auto, raw, qcow2, …" },
+        { "Image", "Snapshot", "snapshot", VALUE_TEXT, CONFIG_AT(snapshot), .max = 1023,
+          .doc = "show an internal snapshot, by name or id" },
+        { "Image", "References", "references", VALUE_WORD, CONFIG_AT(references),
+          .words = config_references, .initial = REFERENCES_DIRECTORY,
+          .doc = "which files the image may name: none, directory, chain, any" },
+        { "Image", "AllowedPaths", "allowed-paths", VALUE_PATHS, CONFIG_AT(allowed_paths),
+          .max = 4095, .doc = "further folders for --references=chain" },
+        { "Image", "KeyFile", "key-file", VALUE_PATH, CONFIG_AT(key_file), .max = 4095,
+          .doc = "file that holds the passphrase" },
+        { "Image", "ForceShare", "force-share", VALUE_BOOLEAN, CONFIG_AT(force_share),
+          .doc = "do not take or test image locks" },
+        { "View", "MountPoint", "mount-point", VALUE_PATH, CONFIG_AT(mount_point), .max = 4095,
+          .doc = "regular file that the view covers; default: the image itself" },
+        { "View", "Writable", "writable", VALUE_BOOLEAN, CONFIG_AT(writable),
+          .doc = "allow writing to the image" },
+        { "View", "Growable", "growable", VALUE_BOOLEAN, CONFIG_AT(growable),
+          .doc = "writing or truncating past the end grows the image" },
+        { "View", "Overlay", "overlay", VALUE_TEXT, CONFIG_AT(overlay), .max = 4095,
+          .doc = "volatile, or a qcow2 file that takes the writes" },
+        { "View", "Partition", "partition", VALUE_TEXT, CONFIG_AT(partition), .max = 255,
+          .doc = "show one partition alone: number, label or UUID" },
+        { "View", "Offset", "view-offset", VALUE_SIZE, CONFIG_AT(offset), .max = INT64_MAX,
+          .doc = "show the disk from this byte on" },
+        { "View", "Size", "view-size", VALUE_SIZE, CONFIG_AT(size), .max = INT64_MAX,
+          .doc = "show this many bytes only" },
+        { "View", "AllowOther", "allow-other", VALUE_WORD, CONFIG_AT(allow_other),
+          .words = config_auto,
+          .doc = "let other users in, as far as mode and owner allow: auto, yes, no" },
+        { "View", "Owner", "owner", VALUE_USER, CONFIG_AT(owner), CONFIG_AT(has_owner),
+          .doc = "owner of the view; default: who mounts it" },
+        { "View", "Group", "group", VALUE_GROUP, CONFIG_AT(group), CONFIG_AT(has_group),
+          .doc = "group of the view" },
+        { "View", "Mode", "mode", VALUE_MODE, CONFIG_AT(mode), CONFIG_AT(has_mode), .max = 0777,
+          .doc = "mode of the view; default: 0600 writable, 0400 read-only" },
+        { "View", "CacheSize", "cache-size", VALUE_SIZE, CONFIG_AT(cache_size),
+          .min = UINT64_C(1) << 20, .max = UINT64_C(1) << 36, .initial = UINT64_C(16) << 20,
+          .doc = "memory for tables and decoded clusters" },
+        { "Install", "Automatic", NULL, VALUE_BOOLEAN, CONFIG_AT(automatic),
+          .doc = "start it at boot or login" },
+        { 0 },
+};
+
+void config_init(Config *c)
+{
+        *c = (Config){ 0 };
+        for (const ConfigKey *key = config_keys; key->section; key++)
+                value_reset(key, c);
+}
+
+void config_done(Config *c)
+{
+        for (const ConfigKey *key = config_keys; key->section; key++)
+                value_reset(key, c);
+        *c = (Config){ 0 };
+}
+
+bool config_get_option(size_t index, ConfigOption *ret)
+{
+        for (const ConfigKey *key = config_keys; key->section; key++) {
+                if (!key->option || index-- > 0)
+                        continue;
+                *ret = (ConfigOption){
+                        .name = key->option,
+                        .needs_value = key->type != VALUE_BOOLEAN,
+                        .is_path = key->type == VALUE_PATH,
+                        .value = value_placeholder(key),
+                        .doc = key->doc,
+                };
+                return true;
+        }
+        return false;
+}
+
+/* "allow_other" is what mount(8) calls "allow-other". */
+static bool config_option_is(const char *option, const char *name)
+{
+        for (; *option && *name; option++, name++)
+                if (*option != (*name == '_' ? '-' : *name))
+                        return false;
+        return !*option && !*name;
+}
+
+static int config_set(Config *c, const ConfigKey *key, const char *value, Err *err)
+{
+        if (!value && key->type == VALUE_BOOLEAN)
+                value = "yes";
+        if (!value)
+                return err_set(err, EINVAL, "a value is missing");
+        if (!*value) {
+                value_reset(key, c);
+                return 0;
+        }
+        return value_set(key, value, c, err);
+}
+
+int config_set_option(Config *c, const char *name, const char *value, Err *err)
+{
+        for (const ConfigKey *key = config_keys; key->section; key++)
+                if (key->option && config_option_is(key->option, name)) {
+                        int r = config_set(c, key, value, err);
+                        return r < 0 ? err_prefix(err, r, "%s", key->option) : 0;
+                }
+        return err_set(err, ENOENT, "there is no option '%s'", name);
+}
+
+bool config_has_section(const char *section)
+{
+        for (const ConfigKey *key = config_keys; key->section; key++)
+                if (strcmp(key->section, section) == 0)
+                        return true;
+        return false;
+}
+
+int config_set_key(Config *c, const char *section, const char *name, const char *value, Err *err)
+{
+        for (const ConfigKey *key = config_keys; key->section; key++)
+                if (strcmp(key->section, section) == 0 && strcmp(key->key, name) == 0) {
+                        int r = config_set(c, key, value, err);
+                        return r < 0 ? err_prefix(err, r, "%s", key->key) : 0;
+                }
+        return err_set(err, ENOENT, "unknown key '%s' in section [%s], ignored", name, section);
+}
+
+/* Keys that have their place already and are served by a later version. */
+static int config_refuse_unserved(const Config *c, Err *err)
+{
+        const struct {
+                const char *key, *option;
+                bool used;
+        } unserved[] = {
+                { "Overlay", "overlay", c->overlay != NULL },
+                { "Partition", "partition", c->partition != NULL },
+                { "Offset", "view-offset", c->offset != 0 },
+                { "Size", "view-size", c->size != 0 },
+                { "KeyFile", "key-file", c->key_file != NULL },
+        };
+
+        for (size_t i = 0; i < sizeof(unserved) / sizeof(unserved[0]); i++)
+                if (unserved[i].used)
+                        return err_set(err, EOPNOTSUPP,
+                                       "%s= (--%s) is not supported by this version of rawview",
+                                       unserved[i].key, unserved[i].option);
+        return 0;
+}
+
+static int config_refuse_contradiction(const Config *c, Err *err)
+{
+        if (c->growable && !c->writable)
+                return err_set(err, EINVAL,
+                               "Growable=yes (--growable) needs Writable=yes (--writable)");
+        if (c->snapshot && c->writable)
+                return err_set(err, EINVAL,
+                               "Snapshot= (--snapshot) cannot be combined with Writable=yes "
+                               "(--writable): a snapshot is read-only");
+        if (c->force_share && c->writable)
+                return err_set(err, EINVAL,
+                               "ForceShare=yes (--force-share) cannot be combined with "
+                               "Writable=yes (--writable)");
+        if (c->allowed_paths && c->references != REFERENCES_CHAIN)
+                return err_set(err, EINVAL,
+                               "AllowedPaths= (--allowed-paths) needs References=chain "
+                               "(--references=chain)");
+        return 0;
+}
+
+int config_settle(Config *c, Err *err)
+{
+        if (!c->path)
+                return err_set(err, EINVAL, "Path= is missing: which image?");
+
+        int r = config_refuse_unserved(c, err);
+        if (r < 0)
+                return r;
+        r = config_refuse_contradiction(c, err);
+        if (r < 0)
+                return r;
+
+        if (!c->mount_point) {
+                c->mount_point = strdup(c->path);
+                if (!c->mount_point)
+                        return err_set(err, ENOMEM, "%m");
+        }
+        if (!c->has_mode) {
+                c->mode = c->writable ? 0600 : 0400;
+                c->has_mode = true;
+        }
+        return 0;
+}

@@ -10,6 +10,7 @@
 #include "reference/reference.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -46,6 +47,18 @@ typedef struct Config {
 /* All defaults of rawview.image(5). */
 void config_init(Config *c);
 void config_done(Config *c);
+
+/* What a command must know to parse an option of the table. */
+typedef struct ConfigOption {
+        const char *name;  /* "allow-other" */
+        bool needs_value;  /* a boolean may stand alone */
+        bool is_path;      /* one file, which must be absolute when it is set */
+        const char *value; /* what to call it in a list of options: "SIZE" */
+        const char *doc;
+} ConfigOption;
+
+/* The options in the order of the table, from 0 on. False: there is no such index. */
+bool config_get_option(size_t index, ConfigOption *ret);
 
 /* Sets one key by its option name ("allow-other", "allow_other"; "writable" with a NULL value is yes).
  * EINVAL: a wrong value, and the text says what is allowed. ENOENT: there is no such option. */

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Descriptor files: systemd.syntax(7). */
+#include "base/cleanup.h"
+#include "config/specifier.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+        /* A descriptor has a few hundred bytes. */
+        INI_FILE_MAX = 1 << 20,
+};
+
+typedef struct Ini {
+        Config *config;
+        const char *file, *instance;
+        ConfigWarn warn;
+        void *arg;
+        char section[64];    /* "": none yet */
+        bool skips;          /* the section is unknown, and that has been said */
+        unsigned line;       /* last line read */
+        unsigned first_line; /* of the assignment in hand */
+} Ini;
+
+static void cleanup_file(FILE **f)
+{
+        if (*f)
+                fclose(*f);
+}
+
+static void ini_warn(const Ini *ini, const char *text)
+{
+        Err line;
+
+        if (!ini->warn)
+                return;
+        err_set(&line, EINVAL, "%s:%u: %s", ini->file, ini->first_line, text);
+        ini->warn(ini->arg, line.text);
+}
+
+static char *ini_strip(char *text)
+{
+        text += strspn(text, " \t\r\n\f\v");
+        size_t len = strlen(text);
+        while (len > 0 && strchr(" \t\r\n\f\v", text[len - 1]))
+                text[--len] = '\0';
+        return text;
+}
+
+static int ini_take_section(Ini *ini, char *line, Err *err)
+{
+        size_t len = strlen(line);
+
+        if (line[len - 1] != ']')
+                return err_set(err, EINVAL, "'%s' is no section; [NAME] is allowed", line);
+        line[len - 1] = '\0';
+        line++;
+        if (strlen(line) >= sizeof(ini->section) || !*line)
+                return err_set(err, EINVAL, "section name '%s' is empty or too long", line);
+        strcpy(ini->section, line);
+        ini->skips = !config_has_section(line);
+        if (ini->skips) {
+                Err text;
+                err_set(&text, ENOENT, "unknown section [%s], ignored", line);
+                ini_warn(ini, text.text);
+        }
+        return 0;
+}
+
+static int ini_take_assignment(Ini *ini, char *line, Err *err)
+{
+        char *equals = strchr(line, '=');
+        if (!equals)
+                return err_set(err, EINVAL, "'%s' is neither KEY=VALUE nor [SECTION]", line);
+        *equals = '\0';
+        const char *key = ini_strip(line);
+        char *raw = ini_strip(equals + 1);
+
+        if (!ini->section[0])
+                return err_set(err, EINVAL, "%s= stands before the first section", key);
+        if (ini->skips)
+                return 0;
+
+        _cleanup_free_ char *value = NULL;
+        int r = specifier_expand(raw, ini->instance, &value, err);
+        if (r < 0)
+                return err_prefix(err, r, "%s", key);
+
+        Err text;
+        r = config_set_key(ini->config, ini->section, key, value, &text);
+        if (r == -ENOENT) {
+                ini_warn(ini, text.text);
+                return 0;
+        }
+        return r < 0 ? err_set(err, -r, "%s", text.text) : 0;
+}
+
+static int ini_take_line(Ini *ini, char *line, Err *err)
+{
+        line = ini_strip(line);
+        if (!*line)
+                return 0;
+        int r = *line == '[' ? ini_take_section(ini, line, err)
+                             : ini_take_assignment(ini, line, err);
+        return r < 0 ? err_prefix(err, r, "%s:%u", ini->file, ini->first_line) : 0;
+}
+
+/* Reads one line of the file without its newline. 1, or 0 at the end. */
+static int ini_read_line(Ini *ini, FILE *f, char **line, size_t *size, Err *err)
+{
+        errno = 0;
+        ssize_t n = getline(line, size, f);
+        if (n < 0)
+                return errno ? err_set(err, errno, "%s: cannot read it: %m", ini->file) : 0;
+        ini->line++;
+        if (strlen(*line) != (size_t)n)
+                return err_set(err, EINVAL, "%s:%u: the line holds a NUL byte", ini->file,
+                               ini->line);
+        if ((*line)[n - 1] == '\n')
+                (*line)[n - 1] = '\0';
+        return 1;
+}
+
+static bool ini_is_comment(const char *line)
+{
+        line += strspn(line, " \t");
+        return *line == '#' || *line == ';';
+}
+
+/* Puts `line` behind *whole; a backslash at its end becomes a blank. 1: the next line belongs to it, too. */
+static int ini_join(char **whole, const char *line, Err *err)
+{
+        size_t used = *whole ? strlen(*whole) : 0, len = strlen(line);
+        bool goes_on = len > 0 && line[len - 1] == '\\';
+
+        char *longer = realloc(*whole, used + len + 1);
+        if (!longer)
+                return err_set(err, ENOMEM, "%m");
+        memcpy(longer + used, line, len + 1);
+        if (goes_on)
+                longer[used + len - 1] = ' ';
+        *whole = longer;
+        return goes_on;
+}
+
+static int ini_read(Ini *ini, FILE *f, Err *err)
+{
+        _cleanup_free_ char *line = NULL, *whole = NULL;
+        size_t size = 0;
+
+        for (;;) {
+                int r = ini_read_line(ini, f, &line, &size, err);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        break;
+                const char *text = line;
+                if (ini->line == 1 && strncmp(text, "\xef\xbb\xbf", 3) == 0)
+                        text += 3;
+                /* A comment between continuation lines is left out and does not end them. */
+                if (ini_is_comment(text))
+                        continue;
+                if (!whole)
+                        ini->first_line = ini->line;
+                r = ini_join(&whole, text, err);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                r = ini_take_line(ini, whole, err);
+                if (r < 0)
+                        return r;
+                free(TAKE(whole));
+        }
+        return whole ? ini_take_line(ini, whole, err) : 0;
+}
+
+/* A descriptor is a regular file of a sane size; a fifo would block. */
+static int ini_open(const char *file, FILE **ret, Err *err)
+{
+        _cleanup_close_ int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0)
+                return err_set(err, errno, "%s: cannot open it: %m", file);
+
+        struct stat st;
+        if (fstat(fd, &st) < 0)
+                return err_set(err, errno, "%s: cannot look at it: %m", file);
+        if (!S_ISREG(st.st_mode))
+                return err_set(err, EINVAL, "%s: is not a regular file", file);
+        if (st.st_size > INI_FILE_MAX)
+                return err_set(err, EFBIG, "%s: %lld bytes are too many for a descriptor", file,
+                               (long long)st.st_size);
+
+        FILE *f = fdopen(fd, "r");
+        if (!f)
+                return err_set(err, errno, "%s: cannot open it: %m", file);
+        fd = -1;
+        *ret = f;
+        return 0;
+}
+
+int config_read(
+        Config *c, const char *file, const char *instance, ConfigWarn warn, void *arg, Err *err)
+{
+        _cleanup_(cleanup_file) FILE *f = NULL;
+        Ini ini = { .config = c, .file = file, .instance = instance, .warn = warn, .arg = arg };
+
+        int r = ini_open(file, &f, err);
+        if (r < 0)
+                return r;
+        return ini_read(&ini, f, err);
+}

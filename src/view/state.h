@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The text of the extended attribute user.rawview.state: one JSON object on one line, for `rawview list` and for
+ * people with getfattr. Any thread; owns nothing.
+ */
+#pragma once
+
+#include "block/cache.h"
+#include "view/health.h"
+
+typedef struct StateFacts {
+        const char *image, *format;
+        const char *overlay; /* NULL: none */
+        const char *unit;    /* "": none */
+        int64_t pid;
+        bool writable;
+        uint64_t size;
+        time_t since;
+        HealthCounts counts;
+        CacheStat cache;
+} StateFacts;
+
+/* New text in *ret; free() it. */
+int state_format(const StateFacts *facts, char **ret);

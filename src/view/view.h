@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A View is what is shown of an open image: a disk, or a window of it, as one regular file with the attributes and
+ * the behaviour of a file: reads end at its end, writes past the end grow it or are cut, holes can be punched.
+ *
+ * It borrows its Node, which outlives it. All functions may be called from any thread, except view_new and
+ * view_free. Results are 0 or a negative errno that may be handed to the client: what is wrong inside an image
+ * reaches it as EIO, while view_get_counts() keeps the first real cause.
+ *
+ * size_lock is the outermost lock: it is taken before any lock of the Node.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "view/health.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+typedef struct Node Node;
+typedef struct View View;
+
+typedef struct ViewOptions {
+        bool writable; /* the node must be so, too */
+        bool growable; /* with the whole disk only, not with a window */
+        /* The window; len 0: the whole disk from `start` to wherever it ends. */
+        uint64_t start, len;
+        uid_t uid;
+        gid_t gid;
+        mode_t mode;      /* without the type */
+        bool allow_other; /* the mount lets others in: mode bits and owners for them make sense */
+        /* For user.rawview.*; copied. */
+        const char *image, *unit;
+        int64_t pid;
+        int wake_fd; /* an eventfd, borrowed: written to when there is a fault to report; -1: none */
+} ViewOptions;
+
+/* A window that does not lie within the disk: EINVAL. */
+int view_new(Node *n, const ViewOptions *options, View **ret, Err *err);
+
+/* Does not flush. Accepts NULL; returns NULL. */
+View *view_free(View *v);
+
+/* Less than `len` only at the end of the view. */
+int view_read(View *v, void *buf, size_t len, uint64_t off, size_t *ret_done);
+
+/* EROFS on a read-only view. Past the end a growable view grows first; any other cuts the write at the end, and
+ * answers ENOSPC when nothing is left of it. */
+int view_write(View *v, const void *buf, size_t len, uint64_t off, size_t *ret_done);
+
+int view_flush(View *v);
+
+typedef enum ViewFind {
+        VIEW_FIND_DATA,
+        VIEW_FIND_HOLE,
+} ViewFind;
+
+/* As lseek(2) says: the end is a hole; ENXIO past the end, and where no data follows. */
+int view_find(View *v, ViewFind what, uint64_t off, uint64_t *ret);
+
+/* What fallocate(2) calls FALLOC_FL_KEEP_SIZE, or its absence. */
+typedef enum ViewEnd {
+        VIEW_END_KEEP,
+        VIEW_END_MOVE,
+} ViewEnd;
+
+/* What lies past the end is left alone with VIEW_END_KEEP; with VIEW_END_MOVE the view grows to hold it, even one
+ * that is not growable: whoever calls fallocate asks for just that. EROFS on a read-only view. */
+int view_allocate(View *v, uint64_t off, uint64_t len, ViewEnd end);
+int view_zero(View *v, uint64_t off, uint64_t len, ViewEnd end);
+int view_punch(View *v, uint64_t off, uint64_t len);
+
+typedef struct ViewChange {
+        bool has_size, has_mode, has_uid, has_gid, has_atime, has_mtime;
+        uint64_t size;
+        mode_t mode;
+        uid_t uid;
+        gid_t gid;
+        struct timespec atime, mtime;
+} ViewChange;
+
+/* All of it or, with an error, none. Another size needs a growable view (EPERM). Modes and owners that concern
+ * others than the owner need allow_other (EPERM). All but the size lives in memory only. */
+int view_change(View *v, const ViewChange *change);
+
+typedef struct ViewStat {
+        uint64_t size;
+        uint64_t allocated; /* bytes on the host */
+        uint32_t block_size;
+        mode_t mode; /* without the type */
+        uid_t uid;
+        gid_t gid;
+        struct timespec atime, mtime, ctime;
+} ViewStat;
+
+int view_get_stat(View *v, ViewStat *ret);
+
+/* The text of "user.rawview.image", ".format" or ".state" as new memory; free() it. ENODATA: no such name. */
+int view_get_attribute(View *v, const char *name, char **ret);
+
+/* The names of these, each with its NUL, one after the other. */
+extern const char view_attribute_names[];
+extern const size_t view_attribute_names_len;
+
+void view_get_counts(View *v, HealthCounts *ret);
+
+/* As health_take_report(). */
+int view_take_report(View *v, time_t now, Fault *ret, uint64_t *ret_count);
+
+bool view_is_writable(const View *v);
+
+static inline void view_freep(View **v)
+{
+        *v = view_free(*v);
+}
+#define _cleanup_view_ __attribute__((cleanup(view_freep)))

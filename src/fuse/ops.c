@@ -1,2 +1,268 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-typedef int ops_unit;
+#include "fuse/ops.h"
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+enum {
+        /* Nobody but us changes the image: what the kernel knows of the view stays true. Seconds. */
+        OPS_ATTR_TIMEOUT = 365 * 86400,
+        OPS_STATFS_BLOCK = 4096,
+        OPS_NAME_MAX = 255,
+};
+
+static OpsThread *ops_thread(fuse_req_t req)
+{
+        return fuse_req_userdata(req);
+}
+
+static View *ops_view(fuse_req_t req)
+{
+        return ops_thread(req)->view;
+}
+
+static void ops_reply(fuse_req_t req, int r)
+{
+        fuse_reply_err(req, r < 0 ? -r : 0);
+}
+
+static void ops_init(void *userdata, struct fuse_conn_info *conn)
+{
+        OpsThread *t = userdata;
+
+        conn->max_write = t->max_write;
+        t->ready = true;
+}
+
+static int ops_get_stat(View *v, struct stat *ret)
+{
+        ViewStat s;
+        int r = view_get_stat(v, &s);
+        if (r < 0)
+                return r;
+
+        *ret = (struct stat){
+                .st_ino = FUSE_ROOT_ID,
+                .st_mode = S_IFREG | s.mode,
+                .st_nlink = 1,
+                .st_uid = s.uid,
+                .st_gid = s.gid,
+                .st_size = (off_t)s.size,
+                .st_blksize = (blksize_t)s.block_size,
+                .st_blocks = (blkcnt_t)div_round_up(s.allocated, 512),
+                .st_atim = s.atime,
+                .st_mtim = s.mtime,
+                .st_ctim = s.ctime,
+        };
+        return 0;
+}
+
+static void ops_reply_stat(fuse_req_t req)
+{
+        struct stat st;
+        int r = ops_get_stat(ops_view(req), &st);
+
+        if (r < 0)
+                ops_reply(req, r);
+        else
+                fuse_reply_attr(req, &st, OPS_ATTR_TIMEOUT);
+}
+
+static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+        ops_reply_stat(req);
+}
+
+static void ops_setattr(
+        fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+
+        ViewChange change = {
+                .has_size = to_set & FUSE_SET_ATTR_SIZE,
+                .has_mode = to_set & FUSE_SET_ATTR_MODE,
+                .has_uid = to_set & FUSE_SET_ATTR_UID,
+                .has_gid = to_set & FUSE_SET_ATTR_GID,
+                .has_atime = to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW),
+                .has_mtime = to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW),
+                .size = (uint64_t)attr->st_size,
+                .mode = attr->st_mode & 07777,
+                .uid = attr->st_uid,
+                .gid = attr->st_gid,
+                .atime = to_set & FUSE_SET_ATTR_ATIME_NOW ? now : attr->st_atim,
+                .mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? now : attr->st_mtim,
+        };
+        int r = attr->st_size < 0 && change.has_size ? -EINVAL
+                                                     : view_change(ops_view(req), &change);
+
+        if (r < 0)
+                ops_reply(req, r);
+        else
+                ops_reply_stat(req);
+}
+
+/* O_TRUNC arrives here only where the view cannot change its size, and then means nothing, as on a disk. Without a
+ * flush request, close() never waits for us: what must be on disk is asked for by fsync. */
+static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+        if ((fi->flags & O_ACCMODE) != O_RDONLY && !view_is_writable(ops_view(req))) {
+                ops_reply(req, -EROFS);
+                return;
+        }
+        fi->keep_cache = 1;
+        fi->noflush = 1;
+        fuse_reply_open(req, fi);
+}
+
+static void ops_read(
+        fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+        OpsThread *t = ops_thread(req);
+        size_t done = 0;
+
+        if (size > t->answer_len || off < 0) {
+                ops_reply(req, -EINVAL);
+                return;
+        }
+        int r = view_read(t->view, t->answer, size, (uint64_t)off, &done);
+        if (r < 0)
+                ops_reply(req, r);
+        else
+                fuse_reply_buf(req, t->answer, done);
+}
+
+static void ops_write(fuse_req_t req,
+                      fuse_ino_t ino,
+                      const char *buf,
+                      size_t size,
+                      off_t off,
+                      struct fuse_file_info *fi)
+{
+        size_t done = 0;
+
+        if (off < 0) {
+                ops_reply(req, -EINVAL);
+                return;
+        }
+        int r = view_write(ops_view(req), buf, size, (uint64_t)off, &done);
+        if (r < 0)
+                ops_reply(req, r);
+        else
+                fuse_reply_write(req, done);
+}
+
+static void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+        ops_reply(req, view_flush(ops_view(req)));
+}
+
+static void ops_fallocate(
+        fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+        View *v = ops_view(req);
+        uint64_t from = (uint64_t)off, count = (uint64_t)len;
+        ViewEnd end = mode & FALLOC_FL_KEEP_SIZE ? VIEW_END_KEEP : VIEW_END_MOVE;
+        int r = -EOPNOTSUPP;
+
+        if (off < 0 || len <= 0)
+                r = -EINVAL;
+        else if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0)
+                r = view_allocate(v, from, count, end);
+        else if ((mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE)
+                r = view_zero(v, from, count, end);
+        else if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+                r = view_punch(v, from, count);
+        ops_reply(req, r);
+}
+
+static void ops_lseek(
+        fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+        uint64_t found = 0;
+        int r = -EINVAL;
+
+        if (off < 0)
+                r = -ENXIO;
+        else if (whence == SEEK_DATA)
+                r = view_find(ops_view(req), VIEW_FIND_DATA, (uint64_t)off, &found);
+        else if (whence == SEEK_HOLE)
+                r = view_find(ops_view(req), VIEW_FIND_HOLE, (uint64_t)off, &found);
+
+        if (r < 0)
+                ops_reply(req, r);
+        else
+                fuse_reply_lseek(req, (off_t)found);
+}
+
+static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+        ViewStat s;
+        int r = view_get_stat(ops_view(req), &s);
+        if (r < 0) {
+                ops_reply(req, r);
+                return;
+        }
+
+        struct statvfs st = {
+                .f_bsize = OPS_STATFS_BLOCK,
+                .f_frsize = OPS_STATFS_BLOCK,
+                .f_blocks = div_round_up(s.size, OPS_STATFS_BLOCK),
+                .f_files = 1,
+                .f_namemax = OPS_NAME_MAX,
+        };
+        fuse_reply_statfs(req, &st);
+}
+
+/* `size` 0 asks how much there is. */
+static void ops_reply_xattr(fuse_req_t req, const char *bytes, size_t len, size_t size)
+{
+        if (size == 0)
+                fuse_reply_xattr(req, len);
+        else if (size < len)
+                ops_reply(req, -ERANGE);
+        else
+                fuse_reply_buf(req, bytes, len);
+}
+
+/* Never ENOSYS: the kernel would not ask again for any name. */
+static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = view_get_attribute(ops_view(req), name, &text);
+
+        if (r < 0)
+                ops_reply(req, r);
+        else
+                ops_reply_xattr(req, text, strlen(text), size);
+}
+
+static void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+        ops_reply_xattr(req, view_attribute_names, view_attribute_names_len, size);
+}
+
+/* What is not here libfuse answers with ENOSYS, and the kernel does it alone or refuses it: locks and
+ * copy_file_range are its own business, flush is not wanted. */
+const struct fuse_lowlevel_ops ops_table = {
+        .init = ops_init,
+        .getattr = ops_getattr,
+        .setattr = ops_setattr,
+        .open = ops_open,
+        .read = ops_read,
+        .write = ops_write,
+        .fsync = ops_fsync,
+        .fallocate = ops_fallocate,
+        .lseek = ops_lseek,
+        .statfs = ops_statfs,
+        .getxattr = ops_getxattr,
+        .listxattr = ops_listxattr,
+};

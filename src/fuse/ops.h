@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The kernel's requests, translated into calls of a View: a buffer, an errno, nothing else. The view is the root
+ * node of its file system, a regular file, and the only one.
+ *
+ * A thread has a libfuse session of its own, whose user data is its OpsThread. For src/fuse only.
+ */
+#pragma once
+
+#define FUSE_USE_VERSION 314
+
+#include "view/view.h"
+
+#include <fuse_lowlevel.h>
+
+typedef struct OpsThread {
+        View *view; /* borrowed */
+        /* Where read requests are answered from; resident, so that an answer never meets a page fault. */
+        void *answer;
+        size_t answer_len;
+        /* As the supervisor promised the kernel. */
+        uint32_t max_write;
+        bool ready; /* set by the replayed FUSE_INIT */
+} OpsThread;
+
+extern const struct fuse_lowlevel_ops ops_table;

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fuse/serve.h"
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "fuse/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+enum {
+        SERVE_THREADS_MIN = 4,
+        SERVE_THREADS_MAX = 16,
+        SERVE_STACK_SIZE = 256 * 1024,
+        /* What stands before the bytes of a write request: two headers, in a page of their own. */
+        SERVE_HEADER_SIZE = 4096,
+        /* Without FUSE_MAX_PAGES a read asks for no more than this many pages. */
+        SERVE_PAGES_DEFAULT = 32,
+        SERVE_PAGE_SIZE = 4096,
+        SERVE_PAGES_MAX = 4096,
+        SERVE_STOP_INTERVAL_MS = 10,
+        SERVE_STOP_SIGNAL = SIGUSR1,
+};
+
+typedef struct ServeThread {
+        OpsThread ops; /* the session's user data */
+        Serve *serve;
+        struct fuse_session *session; /* owned */
+        int fd;                       /* the session's own copy: it closes it */
+        /* Requests are read to its start; answers to reads are made behind the first page of it, when the headers
+         * of the request are done with and there was no more than them. */
+        void *buf;
+        size_t buf_len;
+        bool replaying;
+        bool started;
+        pthread_t thread;
+        atomic_bool ended;
+} ServeThread;
+
+struct Serve {
+        unsigned thread_count;
+        int wake_fd;
+        atomic_bool stopping;
+        atomic_int error; /* the first errno that ended a thread; 0: none */
+        ServeThread threads[];
+};
+
+/* What the kernel was promised. */
+typedef struct ServeLimits {
+        uint32_t max_write;
+        size_t buf_len;
+} ServeLimits;
+
+static int serve_limits(const ServeOptions *o, ServeLimits *ret, Err *err)
+{
+        struct {
+                struct fuse_out_header header;
+                struct fuse_init_out init;
+        } answer = { 0 };
+        struct fuse_in_header request;
+
+        if (o->init_request_len < sizeof(request))
+                return err_set(err, EBADMSG, "FUSE_INIT of %zu bytes is too short",
+                               o->init_request_len);
+        memcpy(&request, o->init_request, sizeof(request));
+        if (request.opcode != FUSE_INIT || request.len != o->init_request_len)
+                return err_set(err, EBADMSG, "FUSE_INIT has opcode %u and length %u",
+                               request.opcode, request.len);
+        if (o->init_answer_len < sizeof(answer))
+                return err_set(err, EBADMSG, "answer to FUSE_INIT of %zu bytes is too short",
+                               o->init_answer_len);
+        memcpy(&answer, o->init_answer, sizeof(answer));
+
+        size_t pages =
+                answer.init.flags & FUSE_MAX_PAGES ? answer.init.max_pages : SERVE_PAGES_DEFAULT;
+        if (pages == 0 || pages > SERVE_PAGES_MAX || answer.init.max_write < SERVE_PAGE_SIZE ||
+            answer.init.max_write > SERVE_PAGES_MAX * SERVE_PAGE_SIZE)
+                return err_set(err, EBADMSG, "answer to FUSE_INIT has max_write %u, max_pages %zu",
+                               answer.init.max_write, pages);
+
+        *ret = (ServeLimits){
+                .max_write = answer.init.max_write,
+                .buf_len = SERVE_HEADER_SIZE +
+                           u64_max(round_up(answer.init.max_write, SERVE_PAGE_SIZE),
+                                   pages * SERVE_PAGE_SIZE),
+        };
+        return 0;
+}
+
+static ssize_t serve_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+        ServeThread *t = userdata;
+        ssize_t len = 0;
+
+        for (int i = 0; i < count; i++)
+                len += (ssize_t)iov[i].iov_len;
+        /* The kernel has its answer to FUSE_INIT already. Any other answer that it does not take concerns a request
+         * that is over: its client was killed, or the file system is gone, which the next read tells. */
+        if (!t->replaying) {
+                ssize_t n = writev(fd, iov, count);
+                (void)n;
+        }
+        return len;
+}
+
+/* libfuse wants one; our loop reads by itself. */
+static ssize_t serve_read(int fd, void *buf, size_t len, void *userdata)
+{
+        return read(fd, buf, len);
+}
+
+static const struct fuse_custom_io serve_io = {
+        .writev = serve_writev,
+        .read = serve_read,
+};
+
+/* Requests are short, so that interrupting them is not worth a message each: once the kernel reads this as the answer
+ * to an interrupt, it sends no more of them. */
+static void serve_refuse_interrupt(ServeThread *t, const struct fuse_in_header *request)
+{
+        struct fuse_out_header answer = {
+                .len = sizeof(answer),
+                .error = -ENOSYS,
+                .unique = request->unique,
+        };
+        ssize_t n = write(t->fd, &answer, sizeof(answer));
+        (void)n;
+}
+
+static void serve_request(ServeThread *t, size_t len)
+{
+        const struct fuse_in_header *request = t->buf;
+        struct fuse_buf buf = { .mem = t->buf, .size = len };
+
+        if (request->opcode == FUSE_INTERRUPT)
+                serve_refuse_interrupt(t, request);
+        else
+                fuse_session_process_buf(t->session, &buf);
+}
+
+/* 0: the file system is gone, or we are to stop. Otherwise a negative errno. */
+static int serve_loop(ServeThread *t)
+{
+        while (!atomic_load(&t->serve->stopping)) {
+                ssize_t n = read(t->fd, t->buf, t->buf_len);
+
+                if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
+                        serve_request(t, (size_t)n);
+                } else if (n > 0) {
+                        return -EBADMSG;
+                } else if (n == 0 || errno == ENODEV || errno == ECONNABORTED) {
+                        /* Unmounted, or aborted. A socket whose other end is closed gives 0. */
+                        return 0;
+                } else if (errno == EAGAIN) {
+                        /* Somebody made the descriptor non-blocking. */
+                        struct pollfd p = { .fd = t->fd, .events = POLLIN };
+                        poll(&p, 1, -1);
+                } else if (errno != EINTR && errno != ENOENT) {
+                        /* ENOENT: the request was taken back while we were reading it. */
+                        return -errno;
+                }
+        }
+        return 0;
+}
+
+static void *serve_thread(void *arg)
+{
+        ServeThread *t = arg;
+        int r = serve_loop(t);
+
+        if (r < 0) {
+                int none = 0;
+                atomic_compare_exchange_strong(&t->serve->error, &none, -r);
+        }
+        atomic_store(&t->ended, true);
+
+        uint64_t one = 1;
+        ssize_t n = write(t->serve->wake_fd, &one, sizeof(one));
+        (void)n;
+        return NULL;
+}
+
+static int serve_replay_init(ServeThread *t, const ServeOptions *o, Err *err)
+{
+        memcpy(t->buf, o->init_request, o->init_request_len);
+        struct fuse_buf buf = { .mem = t->buf, .size = o->init_request_len };
+
+        t->replaying = true;
+        fuse_session_process_buf(t->session, &buf);
+        t->replaying = false;
+        if (!t->ops.ready)
+                return err_set(err, EBADMSG, "libfuse does not understand this kernel's FUSE_INIT");
+        return 0;
+}
+
+static int serve_open_session(ServeThread *t, const ServeOptions *o, Err *err)
+{
+        char name[] = "rawview";
+        char *argv[] = { name, NULL };
+        struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+
+        t->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), &t->ops);
+        fuse_opt_free_args(&args);
+        if (!t->session)
+                return err_set(err, ENOMEM, "libfuse gives no session");
+
+        _cleanup_close_ int fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+                return err_set(err, errno, "cannot copy the descriptor of /dev/fuse: %m");
+        int r = fuse_session_custom_io(t->session, &serve_io, fd);
+        if (r < 0)
+                return err_set(err, -r, "libfuse does not take the descriptor of /dev/fuse: %m");
+        t->fd = fd_take(&fd);
+        return serve_replay_init(t, o, err);
+}
+
+static int serve_prepare_thread(
+        ServeThread *t, Serve *s, const ServeOptions *o, const ServeLimits *limits, Err *err)
+{
+        t->serve = s;
+        void *buf = mmap(NULL, limits->buf_len, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        if (buf == MAP_FAILED)
+                return err_set(err, errno, "no memory for a request: %m");
+        t->buf = buf;
+        t->buf_len = limits->buf_len;
+        t->ops = (OpsThread){
+                .view = o->view,
+                .answer = (uint8_t *)buf + SERVE_HEADER_SIZE,
+                .answer_len = limits->buf_len - SERVE_HEADER_SIZE,
+                .max_write = limits->max_write,
+        };
+        return serve_open_session(t, o, err);
+}
+
+static void serve_interrupted(int sig)
+{
+        (void)sig;
+}
+
+static int serve_run(Serve *s, Err *err)
+{
+        /* No SA_RESTART: the signal is there to end a read. */
+        struct sigaction action = { .sa_handler = serve_interrupted };
+        pthread_attr_t attr;
+
+        if (sigaction(SERVE_STOP_SIGNAL, &action, NULL) < 0)
+                return err_set(err, errno, "cannot set a signal handler: %m");
+        int r = -pthread_attr_init(&attr);
+        if (r < 0)
+                return err_set(err, -r, "cannot prepare threads: %m");
+        r = -pthread_attr_setstacksize(&attr, SERVE_STACK_SIZE);
+        for (unsigned i = 0; r >= 0 && i < s->thread_count; i++) {
+                ServeThread *t = &s->threads[i];
+                r = -pthread_create(&t->thread, &attr, serve_thread, t);
+                t->started = r >= 0;
+        }
+        pthread_attr_destroy(&attr);
+        return r < 0 ? err_set(err, -r, "cannot start a thread: %m") : 0;
+}
+
+static unsigned serve_default_thread_count(void)
+{
+        cpu_set_t cpus;
+        int count = sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ? 1 : CPU_COUNT(&cpus);
+
+        if (count < SERVE_THREADS_MIN)
+                return SERVE_THREADS_MIN;
+        return count > SERVE_THREADS_MAX ? SERVE_THREADS_MAX : (unsigned)count;
+}
+
+int serve_start(const ServeOptions *options, Serve **ret, Err *err)
+{
+        ServeLimits limits;
+        int r = serve_limits(options, &limits, err);
+        if (r < 0)
+                return r;
+
+        unsigned count = options->thread_count ?: serve_default_thread_count();
+        _cleanup_serve_ Serve *s = calloc(1, sizeof(*s) + count * sizeof(s->threads[0]));
+        if (!s)
+                return err_set(err, ENOMEM, "%m");
+        s->thread_count = count;
+        s->wake_fd = options->wake_fd;
+
+        for (unsigned i = 0; i < count; i++) {
+                r = serve_prepare_thread(&s->threads[i], s, options, &limits, err);
+                if (r < 0)
+                        return r;
+        }
+        r = serve_run(s, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE(s);
+        return 0;
+}
+
+bool serve_has_ended(Serve *s)
+{
+        for (unsigned i = 0; i < s->thread_count; i++)
+                if (atomic_load(&s->threads[i].ended))
+                        return true;
+        return false;
+}
+
+/* A signal that arrives just before the read does nothing, hence again and again. */
+static void serve_end_thread(ServeThread *t)
+{
+        while (!atomic_load(&t->ended)) {
+                pthread_kill(t->thread, SERVE_STOP_SIGNAL);
+                if (!atomic_load(&t->ended))
+                        poll(NULL, 0, SERVE_STOP_INTERVAL_MS);
+        }
+        pthread_join(t->thread, NULL);
+        t->started = false;
+}
+
+int serve_stop(Serve *s, Err *err)
+{
+        atomic_store(&s->stopping, true);
+        for (unsigned i = 0; i < s->thread_count; i++)
+                if (s->threads[i].started)
+                        serve_end_thread(&s->threads[i]);
+
+        int code = atomic_load(&s->error);
+        return code ? err_set(err, code, "cannot read requests from the kernel: %m") : 0;
+}
+
+Serve *serve_free(Serve *s)
+{
+        if (!s)
+                return NULL;
+        serve_stop(s, NULL);
+        for (unsigned i = 0; i < s->thread_count; i++) {
+                ServeThread *t = &s->threads[i];
+                if (t->session)
+                        fuse_session_destroy(t->session);
+                if (t->buf)
+                        munmap(t->buf, t->buf_len);
+        }
+        free(s);
+        return NULL;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "worker/ipc-opener.h"
+
+#include "base/cleanup.h"
+#include "ipc/channel.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int ipc_opener_add(IpcOpener *o, Store *s, uint32_t number, Err *err)
+{
+        IpcLayer *layers = reallocarray(o->layers, o->layer_count + 1, sizeof(*layers));
+        if (!layers)
+                return err_set(err, ENOMEM, "%m");
+        o->layers = layers;
+        o->layers[o->layer_count++] = (IpcLayer){ .store = s, .number = number };
+        return 0;
+}
+
+/* From the end: a store that was closed again may have had the same address. */
+static bool ipc_opener_find(const IpcOpener *o, const Store *s, uint32_t *ret)
+{
+        for (size_t i = o->layer_count; i-- > 0;) {
+                if (o->layers[i].store == s) {
+                        *ret = o->layers[i].number;
+                        return true;
+                }
+        }
+        return false;
+}
+
+static int ipc_opener_ask(IpcOpener *o, uint32_t namer, const char *name, StoreMode mode, Err *err)
+{
+        Message m = { .kind = MESSAGE_OPEN };
+
+        if (strlen(name) >= sizeof(m.open.name))
+                return err_set(err, ENAMETOOLONG, "a name of %zu bytes is too long", strlen(name));
+        m.open.namer = namer;
+        m.open.writable = mode == STORE_WRITABLE;
+        strcpy(m.open.name, name);
+        return channel_send(o->channel, &m, -1, err);
+}
+
+static int ipc_opener_hear(IpcOpener *o, uint32_t *ret_number, int *ret_fd, Err *err)
+{
+        Message m;
+        int fd = -1;
+
+        int r = channel_receive(o->channel, &m, &fd, err);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return err_set(err, EPIPE, "rawviewd is gone");
+        if (m.kind == MESSAGE_REFUSED)
+                return err_set(err, m.error.code > 0 ? m.error.code : EACCES, "%s", m.error.text);
+        if (m.kind != MESSAGE_OPENED) {
+                cleanup_close(&fd);
+                return err_set(err, EPROTO, "rawviewd answered OPEN with message %u", m.kind);
+        }
+        *ret_number = m.opened.layer;
+        *ret_fd = fd;
+        return 0;
+}
+
+static int ipc_opener_open(
+        Opener *opener, Store *namer, const char *name, StoreMode mode, Store **ret, Err *err)
+{
+        IpcOpener *o = (IpcOpener *)opener;
+        uint32_t namer_number = 0, number = 0;
+        _cleanup_close_ int fd = -1;
+
+        if (!ipc_opener_find(o, namer, &namer_number))
+                return err_set(err, EINVAL, "a file that was never opened names another");
+        int r = ipc_opener_ask(o, namer_number, name, mode, err);
+        if (r < 0)
+                return r;
+        r = ipc_opener_hear(o, &number, &fd, err);
+        if (r < 0)
+                return r;
+
+        _cleanup_store_ Store *s = NULL;
+        r = store_open_fd(fd, mode, &s, err);
+        if (r < 0)
+                return r;
+        fd_take(&fd);
+        r = ipc_opener_add(o, s, number, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE(s);
+        return 0;
+}
+
+int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err)
+{
+        *o = (IpcOpener){ .opener.open = ipc_opener_open, .channel = channel };
+        return ipc_opener_add(o, top, 0, err);
+}
+
+void ipc_opener_done(IpcOpener *o)
+{
+        free(o->layers);
+        o->layers = NULL;
+        o->layer_count = 0;
+}

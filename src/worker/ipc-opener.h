@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker's Opener: asks the supervisor for each file that an image names and waits for the answer. It knows the
+ * files that it gave out by the numbers that the supervisor gave them. One thread; owns nothing but its list.
+ */
+#pragma once
+
+#include "block/opener.h"
+
+#include <stdint.h>
+
+typedef struct IpcLayer {
+        Store *store; /* borrowed, to be compared only */
+        uint32_t number;
+} IpcLayer;
+
+typedef struct IpcOpener {
+        Opener opener; /* first: an Opener is all that others see */
+        int channel;   /* borrowed */
+        IpcLayer *layers;
+        size_t layer_count;
+} IpcOpener;
+
+/* `top` is layer 0. */
+int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err);
+void ipc_opener_done(IpcOpener *o);
+
+#define _cleanup_ipc_opener_ __attribute__((cleanup(ipc_opener_done)))

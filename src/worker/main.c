@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * rawview-worker FD: looks at an image and answers the requests for its view, and can open nothing. rawviewd starts it
+ * with one end of their channel as descriptor FD; everything else comes through that channel (ipc/message.h). How
+ * long it lives is the supervisor's decision: it ends when its file system is gone or when the supervisor is.
+ */
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "block/cache.h"
+#include "block/chain.h"
+#include "format/formats.h"
+#include "fuse/serve.h"
+#include "ipc/channel.h"
+#include "view/view.h"
+#include "worker/ipc-opener.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+enum {
+        WORKER_EXIT_USAGE = 64,
+        /* Few threads allocate, and none of them much. */
+        WORKER_MALLOC_ARENAS = 2,
+};
+
+typedef struct Worker {
+        int channel;
+        int wake_fd;
+        Message image; /* MESSAGE_IMAGE as it came */
+        Cache *cache;
+        Node *node;
+        View *view;
+        Serve *serve;
+} Worker;
+
+static void worker_done(Worker *w)
+{
+        w->serve = serve_free(w->serve);
+        w->view = view_free(w->view);
+        w->node = node_close(w->node);
+        w->cache = cache_free(w->cache);
+        cleanup_close(&w->wake_fd);
+        cleanup_close(&w->channel);
+}
+
+/* 1: there is one of the kind that we wait for. 0: the supervisor is gone. */
+static int worker_receive(Worker *w, MessageKind kind, Message *ret, int *ret_fd, Err *err)
+{
+        Message m;
+        int fd = -1;
+
+        int r = channel_receive(w->channel, &m, &fd, err);
+        if (r <= 0)
+                return r;
+        if (m.kind != kind) {
+                cleanup_close(&fd);
+                return err_set(err, EPROTO, "message %u came where %u was expected", m.kind, kind);
+        }
+        *ret = m;
+        *ret_fd = fd;
+        return 1;
+}
+
+static int worker_open_chain(Worker *w, Store *top, Err *err)
+{
+        const MessageImage *image = &w->image.image;
+        _cleanup_ipc_opener_ IpcOpener opener = { 0 };
+
+        int r = ipc_opener_init(&opener, w->channel, top, err);
+        if (r < 0)
+                return r;
+
+        ChainRequest request = {
+                .formats = all_formats,
+                .raw = &format_raw,
+                .format_name = strcmp(image->format, "auto") == 0 ? NULL : image->format,
+                .writable = image->writable,
+                .snapshot = image->snapshot[0] ? image->snapshot : NULL,
+                .opener = &opener.opener,
+                .cache = w->cache,
+        };
+        return chain_open(&request, top, &w->node, err);
+}
+
+/* Takes `fd` whatever happens. */
+static int worker_open_image(Worker *w, int fd, Err *err)
+{
+        _cleanup_close_ int owned = fd;
+        _cleanup_store_ Store *top = NULL;
+
+        int r = cache_new(w->image.image.cache_size, &w->cache);
+        if (r < 0)
+                return err_set(err, -r, "cannot make a cache: %m");
+        r = store_open_fd(owned, w->image.image.writable ? STORE_WRITABLE : STORE_READ_ONLY, &top,
+                          err);
+        if (r < 0)
+                return r;
+        fd_take(&owned);
+        r = worker_open_chain(w, top, err);
+        if (r < 0)
+                return r;
+        TAKE(top);
+        return 0;
+}
+
+static int worker_seal(Worker *w, Err *err)
+{
+        Message m = { .kind = MESSAGE_SEALED };
+
+        m.sealed.size = node_get_size(w->node);
+        m.sealed.guessed = w->node->guessed;
+        snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->node->format->name);
+        return channel_send(w->channel, &m, -1, err);
+}
+
+static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Err *err)
+{
+        ViewOptions view_options = {
+                .writable = w->image.image.writable,
+                .growable = w->image.image.growable,
+                .uid = serve->uid,
+                .gid = serve->gid,
+                .mode = serve->mode,
+                .allow_other = serve->allow_other,
+                .image = w->image.image.path,
+                .unit = serve->unit,
+                .pid = serve->supervisor_pid,
+                .wake_fd = w->wake_fd,
+        };
+        int r = view_new(w->node, &view_options, &w->view, err);
+        if (r < 0)
+                return r;
+
+        ServeOptions serve_options = {
+                .view = w->view,
+                .fd = fd,
+                .init_request = serve->init_request,
+                .init_request_len = serve->init_request_len,
+                .init_answer = serve->init_answer,
+                .init_answer_len = serve->init_answer_len,
+                .wake_fd = w->wake_fd,
+        };
+        r = serve_start(&serve_options, &w->serve, err);
+        if (r < 0)
+                return r;
+
+        Message m = { .kind = MESSAGE_SERVING };
+        return channel_send(w->channel, &m, -1, err);
+}
+
+static time_t worker_now(void)
+{
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec;
+}
+
+/* Tells of a fault if it is time to. Gives the milliseconds until it may be, -1: for ever. */
+static int worker_report_faults(Worker *w)
+{
+        Fault fault = { 0 };
+        uint64_t count = 0;
+        int seconds = view_take_report(w->view, worker_now(), &fault, &count);
+
+        if (seconds != 0)
+                return seconds < 0 ? -1 : seconds * 1000;
+
+        Message m = { .kind = MESSAGE_FAULT };
+        m.fault = (MessageFault){
+                .code = fault.code,
+                .is_write = fault.op,
+                .off = fault.off,
+                .len = fault.len,
+                .count = count,
+        };
+        /* Whether the supervisor is gone is seen by poll. */
+        (void)channel_send(w->channel, &m, -1, NULL);
+        return -1;
+}
+
+/* Until the file system is gone (1) or the supervisor (0). It has nothing more to say: what it says is an error. */
+static int worker_wait(Worker *w, Err *err)
+{
+        for (;;) {
+                struct pollfd p[] = {
+                        { .fd = w->channel, .events = POLLIN },
+                        { .fd = w->wake_fd, .events = POLLIN },
+                };
+                if (poll(p, 2, worker_report_faults(w)) < 0 && errno != EINTR)
+                        return err_set(err, errno, "cannot wait: %m");
+                if (p[1].revents & POLLIN) {
+                        uint64_t count;
+                        ssize_t n = read(w->wake_fd, &count, sizeof(count));
+                        (void)n;
+                }
+                if (serve_has_ended(w->serve))
+                        return 1;
+                if (p[0].revents) {
+                        Message m;
+                        _cleanup_close_ int fd = -1;
+                        int r = channel_receive(w->channel, &m, &fd, err);
+                        if (r <= 0)
+                                return r;
+                        return err_set(err, EPROTO, "message %u came while serving", m.kind);
+                }
+        }
+}
+
+/* Everything that was answered is brought to disk, whatever ended the serving. */
+static int worker_finish(Worker *w, Err *err)
+{
+        int r = serve_stop(w->serve, err);
+        if (!view_is_writable(w->view))
+                return r;
+
+        int flushed = view_flush(w->view);
+        if (flushed < 0)
+                return err_set(err, -flushed, "cannot flush the image: %m");
+        return r;
+}
+
+/* What failed before anything was served. */
+static int worker_tell_failed(Worker *w, int r, const Err *err)
+{
+        Message m = { .kind = MESSAGE_FAILED };
+
+        m.error.code = -r;
+        snprintf(m.error.text, sizeof(m.error.text), "%s", err->text);
+        (void)channel_send(w->channel, &m, -1, NULL);
+        return EXIT_FAILURE;
+}
+
+static int worker_tell_done(Worker *w, int r, const Err *err)
+{
+        Message m = { .kind = MESSAGE_DONE };
+
+        m.done.code = -r;
+        snprintf(m.done.text, sizeof(m.done.text), "%s", r < 0 ? err->text : "");
+        (void)channel_send(w->channel, &m, -1, NULL);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* 1: served, and the file system or the supervisor is gone. 0: the supervisor was gone before. */
+static int worker_serve(Worker *w, Err *err)
+{
+        Message m;
+        _cleanup_close_ int fuse_fd = -1;
+
+        int r = worker_receive(w, MESSAGE_SERVE, &m, &fuse_fd, err);
+        if (r <= 0)
+                return r;
+        r = worker_start_serving(w, &m.serve, fuse_fd, err);
+        return r < 0 ? r : 1;
+}
+
+static int worker_run(Worker *w)
+{
+        Err err = { "" };
+        int image_fd = -1;
+
+        int r = worker_receive(w, MESSAGE_IMAGE, &w->image, &image_fd, &err);
+        if (r == 0)
+                return EXIT_FAILURE;
+        if (r < 0)
+                return worker_tell_failed(w, r, &err);
+
+        /* Nothing of the image has been looked at yet; from here on all that is done depends on its bytes. */
+
+        r = worker_open_image(w, image_fd, &err);
+        if (r >= 0)
+                r = worker_seal(w, &err);
+        if (r < 0)
+                return worker_tell_failed(w, r, &err);
+
+        r = worker_serve(w, &err);
+        if (r == 0)
+                return EXIT_SUCCESS;
+        if (r < 0)
+                return worker_tell_failed(w, r, &err);
+
+        int waited = worker_wait(w, &err);
+        r = worker_finish(w, &err);
+        return worker_tell_done(w, waited < 0 ? waited : r, &err);
+}
+
+static void worker_ignore_signals(void)
+{
+        static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
+
+        for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+                signal(ignored[i], SIG_IGN);
+}
+
+int main(int argc, char *argv[])
+{
+        char *end = NULL;
+        long channel = argc == 2 ? strtol(argv[1], &end, 10) : -1;
+
+        if (channel < 3 || channel > 1023 || *end != '\0') {
+                fprintf(stderr, "rawview-worker is started by rawviewd, not by hand.\n");
+                return WORKER_EXIT_USAGE;
+        }
+        worker_ignore_signals();
+        mallopt(M_ARENA_MAX, WORKER_MALLOC_ARENAS);
+
+        _cleanup_(worker_done) Worker w = {
+                .channel = (int)channel,
+                .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+        };
+        if (w.wake_fd < 0) {
+                Err err;
+                int r = err_set(&err, errno, "cannot make an eventfd: %m");
+                return worker_tell_failed(&w, r, &err);
+        }
+        return worker_run(&w);
+}

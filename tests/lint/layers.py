@@ -36,8 +36,8 @@ FLOORS = {
 LIBRARIES = {
     "fuse": {"fuse", "worker"},
     "systemd/": {"supervisor", "generator", "cli"},
-    "json-c/": {"block", "cli"},
-    "json.h": {"block", "cli"},
+    "json-c/": {"block", "cli", "view"},
+    "json.h": {"block", "cli", "view"},
     "zlib.h": {"format"},
     "zstd": {"format"},
     "seccomp.h": {"sandbox"},

@@ -11,7 +11,7 @@
  *   EBADMSG     malformed                        EOPNOTSUPP  sound, but uses what we do not know, by name
  *   EUCLEAN     sound, not closed cleanly        EFBIG       beyond limits.h
  *   ENODATA     the file ends before it should   EACCES      the opener refused
- *   EIO ENOSPC EROFS ENOMEM                      as ever; ENOENT: no such snapshot
+ *   EIO ENOSPC EROFS ENOMEM                      as ever; ENOENT: no such snapshot; ELOOP: names itself
  */
 #pragma once
 

@@ -42,9 +42,10 @@ static int qcow2_inflate(const uint8_t *in, size_t in_len, uint8_t *out, size_t 
         if (r != Z_OK)
                 return r == Z_MEM_ERROR ? -ENOMEM : -EIO;
         r = inflate(&z, Z_FINISH);
-        /* The end mark of the stream may have been cut off with the last sector: a full cluster is enough. */
-        if (r != Z_STREAM_END && r != Z_OK && r != Z_BUF_ERROR)
-                return r == Z_MEM_ERROR ? -ENOMEM : -EIO;
+        if (r == Z_MEM_ERROR)
+                return -ENOMEM;
+        /* A full cluster is enough: the end of the stream may have been cut off with the last sector, and then what
+         * follows it, somebody else's bytes, is taken for one. */
         return z.avail_out == 0 ? 0 : -EIO;
 }
 

@@ -151,7 +151,7 @@ static int qcow2_take_crypto(const Qcow2Header *h,
                                sizeof(d));
         memcpy(&d, e->bytes, sizeof(d));
         said->has_crypto = true;
-        return qcow2_check_place(h, "the encryption header's offset", from_be64(d.offset),
+        return qcow2_check_place(h, "the encryption header's offset", "", from_be64(d.offset),
                                  from_be64(d.length), err);
 }
 
@@ -186,7 +186,7 @@ static int qcow2_take_bitmaps(const Qcow2Header *h,
                                "bitmap_directory_size %" PRIu64 " is not possible for %" PRIu32
                                " bitmaps",
                                len, count);
-        return qcow2_check_place(h, "bitmap_directory_offset",
+        return qcow2_check_place(h, "bitmap_directory_offset", "",
                                  from_be64(said->bitmaps.directory_offset), len, err);
 }
 

@@ -123,18 +123,23 @@ static int qcow2_check_features(const Qcow2Header *h, Err *err)
         return 0;
 }
 
-int qcow2_check_place(const Qcow2Header *h, const char *field, uint64_t pos, uint64_t len, Err *err)
+int qcow2_check_place(const Qcow2Header *h,
+                      const char *field,
+                      const char *whose,
+                      uint64_t pos,
+                      uint64_t len,
+                      Err *err)
 {
         if (!is_aligned(pos, qcow2_cluster_size(h)))
                 return err_set(err, EBADMSG,
-                               "%s %" PRIu64 " is not a multiple of the cluster size %" PRIu64,
-                               field, pos, qcow2_cluster_size(h));
+                               "%s %" PRIu64 "%s is not a multiple of the cluster size %" PRIu64,
+                               field, pos, whose, qcow2_cluster_size(h));
         if (pos == 0)
-                return err_set(err, EBADMSG, "%s is 0, where the header is", field);
+                return err_set(err, EBADMSG, "%s 0%s is where the header is", field, whose);
         if (!in_range(pos, len, INT64_MAX))
                 return err_set(err, EBADMSG,
-                               "%s %" PRIu64 " leaves no room for a table of %" PRIu64 " bytes",
-                               field, pos, len);
+                               "%s %" PRIu64 "%s leaves no room for a table of %" PRIu64 " bytes",
+                               field, pos, whose, len);
         return 0;
 }
 
@@ -167,7 +172,7 @@ int qcow2_check_l1(const Qcow2Header *h,
                                count, whose, needed, size);
         if (count == 0)
                 return 0;
-        return qcow2_check_place(h, "l1_table_offset", pos, count * sizeof(be64), err);
+        return qcow2_check_place(h, "l1_table_offset", whose, pos, count * sizeof(be64), err);
 }
 
 static int qcow2_check_in_file(const char *field, uint64_t pos, uint64_t file_size, Err *err)
@@ -190,7 +195,7 @@ static int qcow2_check_refcount_table(const Qcow2Header *h, uint64_t file_size, 
                                "refcount_table_clusters %" PRIu64 " is more than %" PRIu64,
                                h->refcount_table_clusters,
                                (uint64_t)QCOW2_REFCOUNT_TABLE_LEN_MAX >> h->cluster_bits);
-        int r = qcow2_check_place(h, "refcount_table_offset", h->refcount_table_pos, len, err);
+        int r = qcow2_check_place(h, "refcount_table_offset", "", h->refcount_table_pos, len, err);
         if (r < 0)
                 return r;
         return qcow2_check_in_file("refcount_table_offset", h->refcount_table_pos, file_size, err);
@@ -198,16 +203,25 @@ static int qcow2_check_refcount_table(const Qcow2Header *h, uint64_t file_size, 
 
 static int qcow2_check_snapshots(const Qcow2Header *h, uint64_t file_size, Err *err)
 {
+        /* Entries may be longer; this is the least. */
+        uint64_t len = h->snapshot_count * sizeof(Qcow2DiskSnapshot);
+
         if (h->snapshot_count == 0)
                 return 0;
         if (h->snapshot_count > QCOW2_SNAPSHOT_COUNT_MAX)
                 return err_set(err, EFBIG, "nb_snapshots %" PRIu64 " is more than %d",
                                h->snapshot_count, QCOW2_SNAPSHOT_COUNT_MAX);
-        int r = qcow2_check_place(h, "snapshots_offset", h->snapshots_pos,
-                                  h->snapshot_count * sizeof(Qcow2DiskSnapshot), err);
+        int r = qcow2_check_place(h, "snapshots_offset", "", h->snapshots_pos, len, err);
         if (r < 0)
                 return r;
-        return qcow2_check_in_file("snapshots_offset", h->snapshots_pos, file_size, err);
+        r = qcow2_check_in_file("snapshots_offset", h->snapshots_pos, file_size, err);
+        if (r < 0)
+                return r;
+        if (len > file_size - h->snapshots_pos)
+                return err_set(err, ENODATA,
+                               "nb_snapshots %" PRIu64 ": the file ends within the snapshot table",
+                               h->snapshot_count);
+        return 0;
 }
 
 static int qcow2_check_backing(const Qcow2Header *h, Err *err)

@@ -83,12 +83,29 @@ static int qcow2_open_disk(Node *n, Qcow2 *q, Err *err)
                 if (r < 0)
                         return r;
         }
-        r = table_read(n->store, pos, q->l1_count, sizeof(be64), "L1 table", &l1, err);
+        r = table_read(n->store, pos, q->l1_count, sizeof(be64),
+                       n->snapshot ? "L1 table of the snapshot" : "L1 table", &l1, err);
         if (r < 0)
                 return r;
         q->l1 = l1;
         /* A disk is whole sectors: QEMU shows the rest of the last one as zeroes too. */
         n->size = round_up(size, QCOW2_SECTOR);
+        return 0;
+}
+
+/* Clusters that lie where the guest sees them would lie over the tables. */
+static int qcow2_check_data_file(Node *n, Store *data, Err *err)
+{
+        StoreStat image = { 0 }, other = { 0 };
+
+        int r = store_get_stat(n->store, &image);
+        if (r == 0)
+                r = store_get_stat(data, &other);
+        if (r < 0)
+                return err_set(err, -r, "cannot look at it: %m");
+        if (image.device == other.device && image.inode == other.inode &&
+            (image.device != 0 || image.inode != 0))
+                return err_set(err, ELOOP, "is the image itself");
         return 0;
 }
 
@@ -112,6 +129,9 @@ static int qcow2_open_data_file(Node *n, Qcow2 *q, Opener *opener, Err *err)
                                name.format);
         r = opener->open(opener, n->store, name.path,
                          n->writable ? STORE_WRITABLE : STORE_READ_ONLY, &store, err);
+        if (r < 0)
+                return err_prefix(err, r, "data file '%s'", q->data_name);
+        r = qcow2_check_data_file(n, store, err);
         if (r < 0)
                 return err_prefix(err, r, "data file '%s'", q->data_name);
         r = node_adopt_store(n, store);

@@ -258,11 +258,15 @@ static inline uint64_t qcow2_cluster_size(const Qcow2Header *h)
 /* header.c: reads and checks the fixed part, and the tables' places. */
 int qcow2_header_read(Store *s, uint64_t file_size, Qcow2Header *ret, Err *err);
 
-/* Is a table of `len` bytes possible at `pos`? `field` names it in the text. */
-int qcow2_check_place(
-        const Qcow2Header *h, const char *field, uint64_t pos, uint64_t len, Err *err);
+/* Is a table of `len` bytes possible at `pos`? `field` names it in the text, `whose` is "" or " of the …". */
+int qcow2_check_place(const Qcow2Header *h,
+                      const char *field,
+                      const char *whose,
+                      uint64_t pos,
+                      uint64_t len,
+                      Err *err);
 
-/* Does an L1 table of `count` entries at `pos` do for a disk of `size` bytes? `whose` ends the text. */
+/* Does an L1 table of `count` entries at `pos` do for a disk of `size` bytes? */
 int qcow2_check_l1(const Qcow2Header *h,
                    uint64_t pos,
                    uint64_t count,

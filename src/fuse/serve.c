@@ -281,7 +281,7 @@ static unsigned serve_default_thread_count(void)
 
 int serve_start(const ServeOptions *options, Serve **ret, Err *err)
 {
-        ServeLimits limits;
+        ServeLimits limits = { 0 };
         int r = serve_limits(options, &limits, err);
         if (r < 0)
                 return r;

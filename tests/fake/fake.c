@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake/fake.h"
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "base/disk-int.h"
+#include "block/node.h"
+#include "block/table.h"
+#include "store/mem.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+typedef struct FakeHeader {
+        char magic[8];
+        le64 size, granule, entries;
+} FakeHeader;
+_Static_assert(sizeof(FakeHeader) == 32, "as it lies in the file");
+
+/* A place that nothing points to any more. The file's own table may still do so until the next flush is done. */
+typedef struct FakePlace {
+        uint64_t pos;
+        unsigned flushes; /* write_backs that have begun since it was given up */
+} FakePlace;
+
+typedef struct FakeState {
+        atomic_uint_fast64_t maps, decodes, allocs, publishes, releases, write_backs;
+        atomic_int publish_code;
+
+        pthread_mutex_t lock;
+        uint64_t *table; /* owned; guarded by lock */
+        uint64_t end;    /* where the next granule goes; guarded by lock */
+        FakePlace *given_up;
+        size_t given_up_count; /* guarded by lock, as is given_up */
+} FakeState;
+
+static FakeState *fake_state(Node *n)
+{
+        return n->state;
+}
+
+static le64 fake_to_le64(uint64_t x)
+{
+        le64 v;
+        for (size_t i = 0; i < 8; i++)
+                v.b[i] = (uint8_t)(x >> 8 * i);
+        return v;
+}
+
+static int fake_read_names(Node *n, Err *err)
+{
+        char names[FAKE_NAME_MAX + FAKE_FORMAT_MAX] = { 0 };
+        int r = store_read(n->store, names, sizeof(names), FAKE_NAME_AT);
+        if (r < 0)
+                return err_set(err, -r, "names: cannot read them: %m");
+        names[FAKE_NAME_MAX - 1] = '\0';
+        names[sizeof(names) - 1] = '\0';
+
+        n->backing_name = names[0] ? strdup(names) : NULL;
+        n->backing_format = names[FAKE_NAME_MAX] ? strdup(names + FAKE_NAME_MAX) : NULL;
+        if ((names[0] && !n->backing_name) || (names[FAKE_NAME_MAX] && !n->backing_format))
+                return err_set(err, ENOMEM, "%m");
+        return 0;
+}
+
+static int fake_read_table(Node *n, Err *err)
+{
+        FakeState *f = fake_state(n);
+        _cleanup_free_ le64 *raw = NULL;
+
+        int r = table_read(n->store, FAKE_TABLE, FAKE_ENTRIES_MAX, sizeof(le64), "table",
+                           (void **)&raw, err);
+        if (r < 0)
+                return r;
+        f->table = calloc(FAKE_ENTRIES_MAX, sizeof(*f->table));
+        if (!f->table)
+                return err_set(err, ENOMEM, "%m");
+        f->end = FAKE_TABLE + FAKE_ENTRIES_MAX * sizeof(le64);
+        for (size_t i = 0; i < FAKE_ENTRIES_MAX; i++) {
+                uint64_t pos = from_le64(raw[i]) & ~(uint64_t)FAKE_KIND_MASK;
+                f->table[i] = from_le64(raw[i]);
+                if ((f->table[i] & FAKE_KIND_MASK) > FAKE_CODED)
+                        return err_set(err, EBADMSG, "table entry %zu is of no known kind", i);
+                if ((f->table[i] & FAKE_KIND_MASK) >= FAKE_DATA)
+                        f->end = u64_max(f->end, pos + n->granule);
+        }
+        return 0;
+}
+
+static int fake_open(Node *n, Opener *opener, Err *err)
+{
+        FakeState *f = fake_state(n);
+        FakeHeader h;
+
+        pthread_mutex_init(&f->lock, NULL);
+        int r = store_read(n->store, &h, sizeof(h), 0);
+        if (r < 0)
+                return err_set(err, -r, "header: cannot read it: %m");
+        if (memcmp(h.magic, "FAKEDISK", 8) != 0)
+                return err_set(err, EBADMSG, "header: magic is not FAKEDISK");
+        n->size = from_le64(h.size);
+        n->granule = from_le64(h.granule);
+        if (!is_power_of_two(n->granule) || n->granule < 512 || n->granule > 1 << 20)
+                return err_set(err, EBADMSG, "header: granule is not a power of two in bounds");
+        if (n->size / n->granule >= FAKE_ENTRIES_MAX)
+                return err_set(err, EFBIG, "header: size is more than the table can hold");
+        if (n->snapshot)
+                return err_set(err, ENOENT, "there is no snapshot '%s'", n->snapshot);
+        r = fake_read_names(n, err);
+        if (r < 0)
+                return r;
+        return fake_read_table(n, err);
+}
+
+static void fake_close(Node *n)
+{
+        FakeState *f = fake_state(n);
+        free(f->table);
+        free(f->given_up);
+        pthread_mutex_destroy(&f->lock);
+}
+
+static void fake_decode_entry(Node *n, uint64_t index, uint64_t entry, Extent *ret)
+{
+        uint64_t pos = entry & ~(uint64_t)FAKE_KIND_MASK;
+
+        *ret = (Extent){ .kind = EXTENT_BELOW, .off = index * n->granule, .len = n->granule };
+        switch (entry & FAKE_KIND_MASK) {
+        case FAKE_HOLE:
+                ret->kind = EXTENT_HOLE;
+                break;
+        case FAKE_DATA:
+        case FAKE_SHARED:
+                ret->kind = EXTENT_DATA;
+                ret->store = n->store;
+                ret->pos = pos;
+                ret->in_place = (entry & FAKE_KIND_MASK) == FAKE_DATA;
+                break;
+        case FAKE_CODED:
+                ret->kind = EXTENT_CODED;
+                ret->cookie = pos;
+                break;
+        default:
+                break;
+        }
+}
+
+static int fake_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
+{
+        FakeState *f = fake_state(n);
+
+        atomic_fetch_add(&f->maps, 1);
+        LOCKED(&f->lock)
+        {
+                fake_decode_entry(n, off / n->granule, f->table[off / n->granule], ret);
+        }
+        return 0;
+}
+
+static int fake_read_coded(Node *n, const Extent *e, void *buf)
+{
+        uint8_t byte = 0;
+
+        atomic_fetch_add(&fake_state(n)->decodes, 1);
+        int r = store_read(n->store, &byte, 1, e->cookie);
+        if (r < 0)
+                return r;
+        memset(buf, byte, (size_t)e->len);
+        return 0;
+}
+
+/* Remembers a place for use after the next flush but one. Wants the lock. */
+static int fake_give_up(FakeState *f, uint64_t pos, unsigned flushes)
+{
+        FakePlace *grown = reallocarray(f->given_up, f->given_up_count + 1, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        f->given_up = grown;
+        f->given_up[f->given_up_count++] = (FakePlace){ pos, flushes };
+        return 0;
+}
+
+/* Has the table without it been written and synced: by the flush before the one that began last? */
+static bool fake_place_is_free(const FakePlace *place)
+{
+        return place->flushes >= 2;
+}
+
+static int fake_alloc(Node *n, uint64_t off, Extent *ret)
+{
+        FakeState *f = fake_state(n);
+        Extent place = { .kind = EXTENT_DATA,
+                         .off = off,
+                         .len = n->granule,
+                         .store = n->store,
+                         .in_place = true };
+
+        atomic_fetch_add(&f->allocs, 1);
+        LOCKED(&f->lock)
+        {
+                for (size_t i = 0; i < f->given_up_count && place.pos == 0; i++)
+                        if (fake_place_is_free(&f->given_up[i])) {
+                                place.pos = f->given_up[i].pos;
+                                f->given_up[i] = f->given_up[--f->given_up_count];
+                        }
+                if (place.pos == 0) {
+                        place.pos = f->end;
+                        place.zeroed = true;
+                        f->end += n->granule;
+                }
+        }
+        *ret = place;
+        return 0;
+}
+
+static int fake_publish(Node *n, const Extent *e)
+{
+        FakeState *f = fake_state(n);
+        int code = atomic_exchange(&f->publish_code, 0);
+
+        if (code != 0)
+                return -code;
+        atomic_fetch_add(&f->publishes, 1);
+        LOCKED(&f->lock)
+        {
+                f->table[e->off / n->granule] = e->pos | FAKE_DATA;
+        }
+        return 0;
+}
+
+/* Nothing ever pointed to it, but it may have been written to: it is no longer known to be zero. */
+static void fake_release(Node *n, const Extent *e)
+{
+        FakeState *f = fake_state(n);
+
+        atomic_fetch_add(&f->releases, 1);
+        LOCKED(&f->lock)
+        {
+                (void)fake_give_up(f, e->pos, 2);
+        }
+}
+
+static void fake_copy_table(FakeState *f, le64 *raw)
+{
+        LOCKED(&f->lock)
+        {
+                for (size_t i = 0; i < FAKE_ENTRIES_MAX; i++)
+                        raw[i] = fake_to_le64(f->table[i]);
+                for (size_t i = 0; i < f->given_up_count; i++)
+                        f->given_up[i].flushes++;
+        }
+}
+
+static int fake_write_back(Node *n)
+{
+        FakeState *f = fake_state(n);
+        _cleanup_free_ le64 *raw = calloc(FAKE_ENTRIES_MAX, sizeof(*raw));
+
+        if (!raw)
+                return -ENOMEM;
+        atomic_fetch_add(&f->write_backs, 1);
+        fake_copy_table(f, raw);
+        int r = node_sync(n);
+        if (r < 0)
+                return r;
+        return store_write(n->store, raw, FAKE_ENTRIES_MAX * sizeof(*raw), FAKE_TABLE);
+}
+
+static int fake_clear_entry(FakeState *f, uint64_t index, uint64_t kind)
+{
+        uint64_t old = f->table[index];
+        int r = 0;
+
+        if ((old & FAKE_KIND_MASK) == FAKE_DATA)
+                r = fake_give_up(f, old & ~(uint64_t)FAKE_KIND_MASK, 0);
+        if (r < 0)
+                return r;
+        f->table[index] = kind;
+        return 0;
+}
+
+static int fake_clear_entries(Node *n, uint64_t first, uint64_t end, uint64_t kind)
+{
+        FakeState *f = fake_state(n);
+
+        LOCKED(&f->lock)
+        {
+                for (uint64_t i = first; i < end; i++) {
+                        int r = fake_clear_entry(f, i, kind);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+/* Whole granules only. */
+static int fake_discard(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, uint64_t *ret_len)
+{
+        uint64_t first = div_round_up(off, n->granule), end = (off + len) / n->granule;
+
+        if (first >= end) {
+                *ret_len = 0;
+                return 0;
+        }
+        int r = fake_clear_entries(n, first, end, FAKE_HOLE);
+        if (r < 0)
+                return r;
+        *ret_off = first * n->granule;
+        *ret_len = (end - first) * n->granule;
+        return 0;
+}
+
+static int fake_resize(Node *n, uint64_t size)
+{
+        if (size / n->granule >= FAKE_ENTRIES_MAX)
+                return -EFBIG;
+        le64 raw = fake_to_le64(size);
+        int r = store_write(n->store, &raw, sizeof(raw), offsetof(FakeHeader, size));
+        if (r < 0)
+                return r;
+        return fake_clear_entries(n, div_round_up(size, n->granule), FAKE_ENTRIES_MAX, FAKE_BELOW);
+}
+
+const Format format_fake = {
+        .name = "fake",
+        .magic = { { 0, 8, "FAKEDISK" } },
+        .state_size = sizeof(FakeState),
+        .open = fake_open,
+        .close = fake_close,
+        .map = fake_map,
+        .read_coded = fake_read_coded,
+        .alloc = fake_alloc,
+        .publish = fake_publish,
+        .release = fake_release,
+        .write_back = fake_write_back,
+        .discard = fake_discard,
+        .resize = fake_resize,
+};
+
+const Format format_fake_read_only = {
+        .name = "fake",
+        .magic = { { 0, 8, "FAKEDISK" } },
+        .state_size = sizeof(FakeState),
+        .open = fake_open,
+        .close = fake_close,
+        .map = fake_map,
+        .read_coded = fake_read_coded,
+};
+
+static uint64_t fake_kind_of(char letter)
+{
+        switch (letter) {
+        case '0':
+                return FAKE_HOLE;
+        case 'd':
+                return FAKE_DATA;
+        case 's':
+                return FAKE_SHARED;
+        case 'c':
+                return FAKE_CODED;
+        default:
+                return FAKE_BELOW;
+        }
+}
+
+static int fake_write_header(const FakeImage *image, Store *s)
+{
+        FakeHeader h = { .magic = { 'F', 'A', 'K', 'E', 'D', 'I', 'S', 'K' },
+                         .size = fake_to_le64(image->size),
+                         .granule = fake_to_le64(image->granule),
+                         .entries = fake_to_le64(FAKE_ENTRIES_MAX) };
+        int r = store_write(s, &h, sizeof(h), 0);
+        if (r >= 0 && image->backing)
+                r = store_write(s, image->backing, strlen(image->backing), FAKE_NAME_AT);
+        if (r >= 0 && image->below)
+                r = store_write(s, image->below, strlen(image->below), FAKE_FORMAT_AT);
+        return r;
+}
+
+static int fake_write_granule(const FakeImage *image, Store *s, uint64_t index)
+{
+        uint64_t kind = fake_kind_of(image->layout[index]);
+        uint64_t pos = FAKE_TABLE + FAKE_ENTRIES_MAX * sizeof(le64) + index * image->granule;
+
+        if (kind >= FAKE_DATA) {
+                _cleanup_free_ uint8_t *bytes = malloc((size_t)image->granule);
+                if (!bytes)
+                        return -ENOMEM;
+                memset(bytes, fake_byte(index), (size_t)image->granule);
+                int r = store_write(s, bytes, (size_t)image->granule, pos);
+                if (r < 0)
+                        return r;
+        }
+        le64 raw = fake_to_le64(kind >= FAKE_DATA ? pos | kind : kind);
+        return store_write(s, &raw, sizeof(raw), FAKE_TABLE + index * sizeof(raw));
+}
+
+int fake_make(const FakeImage *image, Store **ret)
+{
+        _cleanup_store_ Store *s = NULL;
+
+        int r = mem_store_new(NULL, FAKE_TABLE + FAKE_ENTRIES_MAX * sizeof(le64), &s);
+        if (r < 0)
+                return r;
+        r = fake_write_header(image, s);
+        if (r < 0)
+                return r;
+        for (uint64_t i = 0; image->layout && image->layout[i]; i++) {
+                r = fake_write_granule(image, s, i);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE(s);
+        return 0;
+}
+
+void fake_get_calls(Node *n, FakeCalls *ret)
+{
+        FakeState *f = fake_state(n);
+        *ret = (FakeCalls){
+                .maps = atomic_load(&f->maps),
+                .decodes = atomic_load(&f->decodes),
+                .allocs = atomic_load(&f->allocs),
+                .publishes = atomic_load(&f->publishes),
+                .releases = atomic_load(&f->releases),
+                .write_backs = atomic_load(&f->write_backs),
+        };
+}
+
+void fake_fail_publish(Node *n, int code)
+{
+        atomic_store(&fake_state(n)->publish_code, code);
+}

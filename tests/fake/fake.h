@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The smallest format that does everything a driver may do, for tests of block/ alone: a header, one table of
+ * places, and granules. It allocates, shares granules with an imagined snapshot, packs (a granule of one repeated
+ * byte), names a backing file, and writes its table back in the order that a power failure wants.
+ *
+ *   0      "FAKEDISK", le64 size, le64 granule, le64 entries, backing name (NUL-terminated) at 64, its format at 192
+ *   4096   the table: le64 each; its lowest bits are flags, the rest is the position of the granule
+ *   then   granules
+ */
+#pragma once
+
+#include "block/format.h"
+
+enum {
+        FAKE_BELOW = 0, /* entry 0: ask the backing file */
+        FAKE_HOLE = 1,
+        FAKE_DATA = 2,
+        FAKE_SHARED = 3, /* data that must not be written over */
+        FAKE_CODED = 4,  /* the first byte at the position, repeated */
+        FAKE_KIND_MASK = 7,
+
+        FAKE_TABLE = 4096,
+        FAKE_ENTRIES_MAX = 4096,
+        FAKE_NAME_AT = 64,
+        FAKE_NAME_MAX = 128,
+        FAKE_FORMAT_AT = 192,
+        FAKE_FORMAT_MAX = 32,
+};
+
+/* How the driver answers, to be told apart by tests. */
+extern const Format format_fake;
+
+/* The same without alloc, publish, release, write_back, discard, resize. */
+extern const Format format_fake_read_only;
+
+typedef struct FakeImage {
+        uint64_t size;
+        uint64_t granule;            /* a power of two, 512 or more */
+        const char *backing, *below; /* name and format of the backing file; NULL: none */
+        const char *layout; /* a letter for each granule, '.' below, '0' hole, 'd' data, 's' shared,
+                                      * 'c' coded; what is missing is below */
+} FakeImage;
+
+/* A new store in memory with that image. Each byte of granule g that is not a hole is fake_byte(g). */
+int fake_make(const FakeImage *image, Store **ret);
+
+static inline uint8_t fake_byte(uint64_t granule)
+{
+        return (uint8_t)('A' + granule % 26);
+}
+
+/* Calls of the driver's callbacks that have been made on this node. */
+typedef struct FakeCalls {
+        uint64_t maps, decodes, allocs, publishes, releases, write_backs;
+} FakeCalls;
+
+typedef struct Node Node;
+void fake_get_calls(Node *n, FakeCalls *ret);
+
+/* The next publish on this node fails with this errno; 0: none does. */
+void fake_fail_publish(Node *n, int code);

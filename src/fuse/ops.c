@@ -89,6 +89,7 @@ static void ops_setattr(
 
         ViewChange change = {
                 .has_size = to_set & FUSE_SET_ATTR_SIZE,
+                .by_path = fi == NULL,
                 .has_mode = to_set & FUSE_SET_ATTR_MODE,
                 .has_uid = to_set & FUSE_SET_ATTR_UID,
                 .has_gid = to_set & FUSE_SET_ATTR_GID,
@@ -110,8 +111,9 @@ static void ops_setattr(
                 ops_reply_stat(req);
 }
 
-/* O_TRUNC arrives here only where the view cannot change its size, and then means nothing, as on a disk. Without a
- * flush request, close() never waits for us: what must be on disk is asked for by fsync. */
+/* Where the kernel was promised that we see to O_TRUNC (FUSE_ATOMIC_O_TRUNC, which it should not be: view.h), it
+ * arrives here and means nothing. Without flush requests close() never waits for us: what must be on disk is asked
+ * for by fsync. */
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
         if ((fi->flags & O_ACCMODE) != O_RDONLY && !view_is_writable(ops_view(req))) {

@@ -361,7 +361,7 @@ static int view_check_change(View *v, const ViewChange *change)
         return 0;
 }
 
-static int view_set_size(View *v, uint64_t size)
+static int view_set_size(View *v, uint64_t size, bool by_path)
 {
         _cleanup_size_lock_ pthread_rwlock_t *held = size_lock_take_exclusive(v);
 
@@ -370,7 +370,7 @@ static int view_set_size(View *v, uint64_t size)
         if (size == view_size_locked(v))
                 return 0;
         if (!v->growable)
-                return -EPERM;
+                return size == 0 && by_path ? 0 : -EPERM;
         if (size > LIMIT_DISK_SIZE - v->start)
                 return -EFBIG;
         int r = view_answer(v, HEALTH_OTHER, size, 0, node_resize(v->node, v->start + size));
@@ -385,7 +385,7 @@ int view_change(View *v, const ViewChange *change)
         if (r < 0)
                 return r;
         if (change->has_size) {
-                r = view_set_size(v, change->size);
+                r = view_set_size(v, change->size, change->by_path);
                 if (r < 0)
                         return r;
         }

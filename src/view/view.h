@@ -75,6 +75,7 @@ int view_punch(View *v, uint64_t off, uint64_t len);
 
 typedef struct ViewChange {
         bool has_size, has_mode, has_uid, has_gid, has_atime, has_mtime;
+        bool by_path; /* the size is asked for by open() with O_TRUNC or truncate(), not ftruncate() */
         uint64_t size;
         mode_t mode;
         uid_t uid;
@@ -82,8 +83,14 @@ typedef struct ViewChange {
         struct timespec atime, mtime;
 } ViewChange;
 
-/* All of it or, with an error, none. Another size needs a growable view (EPERM). Modes and owners that concern
- * others than the owner need allow_other (EPERM). All but the size lives in memory only. */
+/* All of it or, with an error, none. Modes and owners that concern others than the owner need allow_other (EPERM).
+ * All but the size lives in memory only.
+ *
+ * Another size needs a growable view (EPERM). One exception: emptying any other writable view by path is success and
+ * changes nothing, because that is what open() with O_TRUNC asks for, and the kernel does not tell it from
+ * truncate(). `dd of=VIEW` has to work as on a disk. The other way, FUSE_ATOMIC_O_TRUNC, is not fit for use: the kernel
+ * then believes the view empty until somebody asks for its size, and whoever reads it meanwhile, for example a loop
+ * device, meets an end that is not there. */
 int view_change(View *v, const ViewChange *change);
 
 typedef struct ViewStat {

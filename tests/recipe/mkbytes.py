@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Bytes that recipes are made of: patterns, compressed streams, numbers written as expressions."""
+
+import array
+import ast
+import operator
+import re
+import struct
+import sys
+import zlib
+
+UNSEEN = 0xEE  # fills what nobody may ever read
+
+SUFFIX = {"K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
+OPERATORS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.LShift: operator.lshift,
+    ast.BitOr: operator.or_,
+    ast.BitAnd: operator.and_,
+}
+
+
+class RecipeError(Exception):
+    pass
+
+
+def evaluate(text, names):
+    """A number from an expression; `names` gives plain numbers, and dicts for name[index]."""
+
+    def value(node):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return node.value
+        if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+            return OPERATORS[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -value(node.operand)
+        if isinstance(node, ast.Name) and isinstance(names.get(node.id), int):
+            return names[node.id]
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            index = value(node.slice)
+            if index in names.get(node.value.id, {}):
+                return names[node.value.id][index]
+        raise RecipeError(f"cannot make a number of '{text}'")
+
+    plain = re.sub(r"\b(\d+)([KMGTPE])\b", lambda m: f"({m[1]}<<{SUFFIX[m[2]]})", text)
+    try:
+        return value(ast.parse(plain, mode="eval").body)
+    except SyntaxError:
+        raise RecipeError(f"'{text}' is not an expression") from None
+
+
+def text_bytes(text):
+    if text.startswith("hex:"):
+        return bytes.fromhex(text[4:])
+    return text.encode()
+
+
+def pattern(seed, off, length):
+    """Each 8 bytes at a guest offset divisible by 8: the seed (2 bytes) and that offset (6), big-endian."""
+    first = off // 8 * 8
+    words = array.array("Q", range(seed << 48 | first, seed << 48 | (off + length + 7) // 8 * 8, 8))
+    if sys.byteorder == "little":
+        words.byteswap()
+    return words.tobytes()[off - first : off - first + length]
+
+
+def stripes(seed, off, length):
+    """Sixteen runs of one byte each: what a zstd stream without an entropy coder can make small."""
+    run = max(length // 16, 1)
+    return b"".join(
+        bytes([(seed * 16 + off // length + i) & 0xFF]) * min(run, length - i * run)
+        for i in range((length + run - 1) // run)
+    )
+
+
+def deflate(content, level, window, finished):
+    coder = zlib.compressobj(level, zlib.DEFLATED, -window)
+    return coder.compress(content) + coder.flush(zlib.Z_FINISH if finished else zlib.Z_SYNC_FLUSH)
+
+
+def zstd_blocks(content):
+    """RLE blocks for runs of one byte, raw blocks between them; RFC 8878, 3.1.1.2."""
+    pieces, at = [], 0
+    for match in re.finditer(rb"(.)\1{31,}", content, re.DOTALL):
+        pieces.append((0, content[at : match.start()]))
+        pieces.append((1, match[0]))
+        at = match.end()
+    pieces.append((0, content[at:]))
+    small = [
+        (kind, piece[i : i + 0x10000])
+        for kind, piece in pieces
+        for i in range(0, len(piece), 0x10000)
+    ] or [(0, b"")]
+    for i, (kind, piece) in enumerate(small):
+        head = (i == len(small) - 1) | kind << 1 | len(piece) << 3
+        yield struct.pack("<I", head)[:3] + (piece[:1] if kind else piece)
+
+
+def zstd_frame(content, sized=True):
+    # Frame header descriptor 0xA0: single segment, 4 bytes of content size. 0x00: a window descriptor follows;
+    # 0x60 there means 4 MiB.
+    head = b"\xa0" + struct.pack("<I", len(content)) if sized else b"\x00\x60"
+    return b"\x28\xb5\x2f\xfd" + head + b"".join(zstd_blocks(content))
+
+
+def zstd(content, frames=1, sized=True, skippable=False):
+    step = (len(content) + frames - 1) // frames
+    stream = b"\x50\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc" if skippable else b""
+    for i in range(0, max(len(content), 1), max(step, 1)):
+        stream += zstd_frame(content[i : i + step], sized)
+    return stream
+
+
+def pack_counts(counts, order):
+    """Refcounts of a whole block: entries smaller than a byte are packed from the lowest bit on."""
+    width = 1 << order
+    if width >= 8:
+        return b"".join(count.to_bytes(width // 8, "big") for count in counts)
+    per_byte = 8 // width
+    return bytes(
+        sum(count << width * j for j, count in enumerate(counts[i : i + per_byte]))
+        for i in range(0, len(counts), per_byte)
+    )

@@ -19,6 +19,9 @@ typedef struct Verb {
 
 /* In the order in which --help lists them; an entry without a name ends it. */
 static const Verb verbs[] = {
+        { "umount", verb_umount, (char *)"rawview umount", "rawview umount VIEW… | --all | --stale",
+          "end views" },
+        { "list", verb_list, (char *)"rawview list", "rawview list [OPTIONS]", "list all views" },
         { NULL },
 };
 

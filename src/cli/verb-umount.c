@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* rawview umount: ends views, and returns when their images are closed. */
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/mountinfo.h"
+#include "cli/cli.h"
+#include "cli/view-look.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+enum {
+        /* A stop that flushes much takes long; a daemon that has hung must not hold us for ever. */
+        UMOUNT_WAIT_MS = 60 * 1000,
+};
+
+typedef struct UmountOptions {
+        bool all, stale;
+} UmountOptions;
+
+static int umount_print_help(void)
+{
+        puts("Usage: rawview umount VIEW…\n"
+             "       rawview umount --all | --stale\n"
+             "\n"
+             "Ends views. Returns when everything written is on disk and the images are closed.\n"
+             "\n"
+             "Options:\n"
+             "      --all    all views that you may end\n"
+             "      --stale  what is left of views whose daemon died, and nothing else\n"
+             "  -h, --help   this text");
+        return cli_end(CLI_OK);
+}
+
+/* fusermount3 is set-uid: it ends a mount of its caller's. `lazy` detaches what is in use. */
+static int umount_as_user(const char *path, bool lazy, Err *err)
+{
+        char *const argv[] = { (char *)"fusermount3", (char *)(lazy ? "-uz" : "-u"), (char *)"--",
+                               (char *)path, NULL };
+        pid_t pid = 0;
+        int status = 0;
+
+        int r = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+        if (r != 0)
+                return err_set(err, r, "cannot run fusermount3: %m");
+        if (waitpid(pid, &status, 0) < 0)
+                return err_set(err, errno, "cannot wait for fusermount3: %m");
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                return err_set(err, EPERM, "fusermount3 could not unmount it");
+        return 0;
+}
+
+static int umount_now(const char *path, bool lazy, Err *err)
+{
+        if (geteuid() != 0)
+                return umount_as_user(path, lazy, err);
+        if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+                return 0;
+        if (errno == EBUSY)
+                return err_set(err, EBUSY, "the view is in use");
+        return err_set(err, errno, "cannot unmount it: %m");
+}
+
+/* The daemon ends when it has flushed and closed the image. */
+static int umount_wait(int daemon, Err *err)
+{
+        struct pollfd p = { .fd = daemon, .events = POLLIN };
+        int ready = 0;
+
+        do
+                ready = poll(&p, 1, UMOUNT_WAIT_MS);
+        while (ready < 0 && errno == EINTR);
+        if (ready == 0)
+                return err_set(err, ETIMEDOUT,
+                               "it is unmounted, but its daemon has not closed the image yet");
+        return 0;
+}
+
+static int umount_view(const char *path, Err *err)
+{
+        ViewLook look;
+        _cleanup_close_ int daemon = -1;
+
+        view_look(path, &look);
+        pid_t pid = view_look_pid(&look);
+        if (pid > 0)
+                daemon = pidfd_open(pid, 0);
+        int r = umount_now(path, look.condition == VIEW_STALE, err);
+        if (r < 0)
+                return r;
+        return daemon < 0 ? 0 : umount_wait(daemon, err);
+}
+
+/* What the user named, as the mount table has it: the mount that the path leads into must be a view. */
+static int umount_find(const MountTable *mounts, const char *name, const char **ret, Err *err)
+{
+        uint64_t id = 0;
+        _cleanup_close_ int fd = open(name, O_PATH | O_CLOEXEC);
+        if (fd < 0)
+                return err_set(err, errno, "%m");
+        int r = mount_id_of_fd(fd, &id);
+        if (r < 0)
+                return err_set(err, -r, "cannot find out what is mounted there: %m");
+
+        const MountEntry *e = mount_table_find(mounts, id);
+        if (!e || strcmp(e->type, MOUNT_TYPE_VIEW) != 0)
+                return err_set(err, EINVAL, "is not a view");
+        *ret = e->target;
+        return 0;
+}
+
+static int umount_named(const MountTable *mounts, char **names)
+{
+        int status = CLI_OK;
+
+        for (char **name = names; *name; name++) {
+                const char *path = NULL;
+                Err err;
+                int r = umount_find(mounts, *name, &path, &err);
+                if (r >= 0)
+                        r = umount_view(path, &err);
+                if (r < 0)
+                        status = cli_fail(*name, &err);
+        }
+        return status;
+}
+
+/* May this user end it? Root may; others what they mounted. */
+static bool umount_is_ours(const MountEntry *e)
+{
+        const char *owner = NULL;
+
+        if (geteuid() == 0)
+                return true;
+        return mount_options_have(e->super_options, "user_id", &owner) && owner &&
+               strtoumax(owner, NULL, 10) == getuid();
+}
+
+static int umount_all(const MountTable *mounts, bool only_stale)
+{
+        int status = CLI_OK;
+
+        /* The last mounted first: a view may show what lies in a file system on another view. */
+        for (size_t i = mounts->count; i-- > 0;) {
+                const MountEntry *e = &mounts->entries[i];
+                Err err;
+                if (strcmp(e->type, MOUNT_TYPE_VIEW) != 0 || !umount_is_ours(e))
+                        continue;
+                if (only_stale) {
+                        ViewLook look;
+                        view_look(e->target, &look);
+                        if (look.condition != VIEW_STALE)
+                                continue;
+                }
+                if (umount_view(e->target, &err) < 0)
+                        status = cli_fail(e->target, &err);
+        }
+        return status;
+}
+
+int verb_umount(int argc, char **argv)
+{
+        enum {
+                OPTION_ALL = 256,
+                OPTION_STALE,
+        };
+        static const struct option known[] = {
+                { "all", no_argument, NULL, OPTION_ALL },
+                { "stale", no_argument, NULL, OPTION_STALE },
+                { "help", no_argument, NULL, 'h' },
+                { NULL },
+        };
+        UmountOptions options = { 0 };
+
+        for (int c; (c = getopt_long(argc, argv, "h", known, NULL)) >= 0;)
+                switch (c) {
+                case OPTION_ALL:
+                        options.all = true;
+                        break;
+                case OPTION_STALE:
+                        options.stale = true;
+                        break;
+                case 'h':
+                        return umount_print_help();
+                default:
+                        return cli_see_help("umount");
+                }
+        if ((optind < argc) + options.all + options.stale != 1)
+                return cli_usage("umount", "give either names of views, or --all, or --stale");
+
+        _cleanup_mount_table_ MountTable mounts = { 0 };
+        Err err;
+        if (mount_table_read(&mounts, &err) < 0)
+                return cli_fail("umount", &err);
+        return optind < argc ? umount_named(&mounts, argv + optind)
+                             : umount_all(&mounts, options.stale);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "view/state.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const StateFacts quiet = {
+        .image = "/vm/web.qcow2",
+        .format = "qcow2",
+        .unit = "rawview@web.service",
+        .pid = 42,
+        .writable = true,
+        .size = 20,
+        .since = 1763837698,
+        .counts = { .reads = 1, .writes = 2, .bytes_read = 3, .bytes_written = 4 },
+        .cache = { .hits = 5, .misses = 6 },
+};
+
+static void test_all_facts_are_there(void **state)
+{
+        _cleanup_free_ char *text = NULL;
+
+        assert_int_equal(state_format(&quiet, &text), 0);
+        assert_string_equal(text,
+                            "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,"
+                            "\"unit\":\"rawview@web.service\",\"writable\":true,"
+                            "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,\"reads\":1,"
+                            "\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
+                            "\"cache-hits\":5,\"cache-misses\":6,\"first-error\":null}");
+}
+
+static void test_the_first_error_is_told(void **state)
+{
+        _cleanup_free_ char *text = NULL;
+        StateFacts facts = quiet;
+
+        facts.writable = false;
+        facts.unit = "";
+        facts.overlay = "/vm/over.qcow2";
+        facts.size = UINT64_MAX;
+        facts.counts.errors = 7;
+        facts.counts.first = (Fault){
+                .code = EBADMSG, .op = HEALTH_READ, .off = 65536, .len = 4096, .when = 1763837699
+        };
+        assert_int_equal(state_format(&facts, &text), 0);
+        assert_non_null(
+                strstr(text, "\"overlay\":\"/vm/over.qcow2\",\"unit\":\"\",\"writable\":false"));
+        assert_non_null(strstr(text, "\"size\":18446744073709551615"));
+        assert_non_null(strstr(text, "\"errors\":7"));
+        assert_non_null(strstr(text, "\"first-error\":{\"operation\":\"read\",\"offset\":65536,"
+                                     "\"length\":4096,\"errno\":74,\"text\":\"Bad message\","
+                                     "\"when\":\"2025-11-22T18:54:59Z\"}"));
+}
+
+static void test_hostile_names_stay_inside_their_text(void **state)
+{
+        _cleanup_free_ char *text = NULL;
+        StateFacts facts = quiet;
+
+        facts.image = "/vm/a\"b\\c\nd\033";
+        assert_int_equal(state_format(&facts, &text), 0);
+        assert_non_null(strstr(text, "{\"image\":\"/vm/a\\\"b\\\\c\\nd\\u001b\",\"format\""));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_all_facts_are_there),
+                cmocka_unit_test(test_the_first_error_is_told),
+                cmocka_unit_test(test_hostile_names_stay_inside_their_text),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "nodes.h"
+
+#include "store/faulty.h"
+
+#include <errno.h>
+
+/* Layers: top "d.0c.", below it "ddddds" cut to a shorter size in some tests. */
+static Node *open_two(const char *top, const char *below, uint64_t below_size, Cache *c)
+{
+        Node *n = open_fake(top, 0, false, c);
+        n->backing = open_fake(below, below_size, false, c);
+        return n;
+}
+
+static void test_each_kind_reads_as_it_says(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("d0.cs", 0, false, c);
+
+        assert_guest_bytes(n, 'A', G, 0);
+        assert_guest_bytes(n, 0, G, G);
+        assert_guest_bytes(n, 0, G, 2 * G);
+        assert_guest_bytes(n, 'D', G, 3 * G);
+        assert_guest_bytes(n, 'E', G, 4 * G);
+}
+
+static void test_a_read_crosses_extents(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_two("d0.cs", "xxdxx", 0, c);
+        uint8_t buf[5 * G - 200];
+
+        assert_int_equal(node_read(n, buf, sizeof(buf), 100), 0);
+        const char expected[] = { 'A', 0, 'C', 'D', 'E' };
+        for (size_t i = 0; i < sizeof(buf); i++)
+                assert_int_equal(buf[i], (uint8_t)expected[(i + 100) / G]);
+        assert_int_equal(calls_of(n).maps, 5);
+}
+
+static void test_ragged_ends(void **state)
+{
+        static const struct {
+                uint64_t off;
+                size_t len;
+        } cases[] = {
+                { 0, 1 },         { G - 1, 1 },     { G - 1, 2 },     { 1, G },
+                { 2 * G - 1, 2 }, { 3 * G, 1 },     { 4 * G - 1, 1 }, { 4 * G - 1, 2 },
+                { 3 * G + 5, 7 }, { 5 * G - 1, 1 },
+        };
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_two("d0.cs", "xxdxx", 0, c);
+        static const char expected[] = { 'A', 0, 'C', 'D', 'E' };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                uint8_t buf[2 * G];
+                memset(buf, '?', sizeof(buf));
+                assert_int_equal(node_read(n, buf, cases[i].len, cases[i].off), 0);
+                for (size_t k = 0; k < cases[i].len; k++)
+                        assert_int_equal(buf[k], (uint8_t)expected[(cases[i].off + k) / G]);
+                /* And nothing beyond. */
+                assert_int_equal(buf[cases[i].len], '?');
+        }
+}
+
+static void test_a_shorter_layer_below_ends_in_zeroes(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_two("....", "dd", G + 10, c);
+
+        assert_guest_bytes(n, 'A', G, 0);
+        assert_guest_bytes(n, 'B', 10, G);
+        assert_guest_bytes(n, 0, 3 * G - 10, G + 10);
+}
+
+static void test_a_longer_layer_below_is_cut(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_two(".", "ddd", 0, c);
+
+        assert_int_equal(node_get_size(n), G);
+        assert_guest_bytes(n, 'A', G, 0);
+        assert_guest_bytes(n, 0, G, G);
+}
+
+static void test_past_the_end_and_nothing(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("dd", G + 100, false, c);
+
+        assert_guest_bytes(n, 'B', 100, G);
+        assert_guest_bytes(n, 0, 50, G + 100);
+        assert_guest_bytes(n, 0, 50, UINT64_MAX - 20);
+        assert_int_equal(node_read(n, NULL, 0, 0), 0);
+        assert_int_equal(node_read(n, NULL, 0, UINT64_MAX), 0);
+}
+
+static void test_coded_extents_are_decoded_once(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("cc", 0, false, c);
+
+        for (uint64_t off = 0; off < 2 * G; off += 512)
+                assert_guest_bytes(n, fake_byte(off / G), 512, off);
+        assert_int_equal(calls_of(n).decodes, 2);
+
+        CacheStat stat;
+        cache_get_stat(c, &stat);
+        assert_int_equal(stat.misses, 2);
+        assert_int_equal(stat.hits, 14);
+}
+
+static void test_a_node_that_closes_leaves_no_decoded_block(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        Node *n = open_fake("cc", 0, false, c);
+        CacheStat stat;
+
+        assert_guest_bytes(n, 'A', 1, 0);
+        node_close(n);
+        cache_get_stat(c, &stat);
+        assert_int_equal(stat.bytes, 0);
+}
+
+static void test_errors_come_up_from_each_kind(void **state)
+{
+        static const char *const layouts[] = { "d", "c", "s" };
+
+        for (size_t i = 0; i < 3; i++) {
+                FaultPlan plan = { .code = EIO };
+                FakeImage image = { .size = G, .granule = G, .layout = layouts[i] };
+                Store *inner = NULL, *s = NULL;
+                char buf[16];
+                _cleanup_cache_ Cache *c = new_cache();
+                assert_int_equal(fake_make(&image, &inner), 0);
+                assert_int_equal(faulty_store_new(inner, &plan, &s), 0);
+                _cleanup_node_ Node *below = open_node_on(&format_fake, s, false, c);
+                _cleanup_node_ Node *n = open_fake(".", 0, false, c);
+                n->backing = TAKE(below);
+
+                atomic_store(&plan.fail_at, atomic_load(&plan.count) + 1);
+                assert_int_equal(node_read(n, buf, 16, 0), -EIO);
+                /* A failure leaves nothing behind. */
+                assert_guest_bytes(n, 'A', G, 0);
+        }
+}
+
+/* A driver that answers for more than fits in memory. */
+static int vast_open(Node *n, Opener *opener, Err *err)
+{
+        n->size = LIMIT_DISK_SIZE;
+        return 0;
+}
+
+static void vast_close(Node *n)
+{
+}
+
+static int vast_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
+{
+        bool coded = off < LIMIT_DISK_SIZE / 2;
+        *ret = (Extent){ .kind = coded ? EXTENT_CODED : EXTENT_HOLE, .len = LIMIT_DISK_SIZE };
+        return 0;
+}
+
+static const Format format_vast = {
+        .name = "vast", .open = vast_open, .close = vast_close, .map = vast_map
+};
+
+static void test_vast_extents(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        Store *s = NULL;
+        char buf[16] = "x";
+        assert_int_equal(mem_store_new(NULL, 0, &s), 0);
+        _cleanup_node_ Node *n = open_node_on(&format_vast, s, false, c);
+
+        assert_int_equal(node_read(n, buf, 16, 0), -EFBIG);
+        assert_guest_bytes(n, 0, 16, LIMIT_DISK_SIZE - 16);
+        assert_guest_bytes(n, 0, 16, LIMIT_DISK_SIZE - 8);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_each_kind_reads_as_it_says),
+                cmocka_unit_test(test_a_read_crosses_extents),
+                cmocka_unit_test(test_ragged_ends),
+                cmocka_unit_test(test_a_shorter_layer_below_ends_in_zeroes),
+                cmocka_unit_test(test_a_longer_layer_below_is_cut),
+                cmocka_unit_test(test_past_the_end_and_nothing),
+                cmocka_unit_test(test_coded_extents_are_decoded_once),
+                cmocka_unit_test(test_a_node_that_closes_leaves_no_decoded_block),
+                cmocka_unit_test(test_errors_come_up_from_each_kind),
+                cmocka_unit_test(test_vast_extents),
+        };
+        return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
+}

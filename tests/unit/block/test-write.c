@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "nodes.h"
+
+#include "store/faulty.h"
+
+#include <errno.h>
+
+/* What the disk of a test should hold: the same writes into memory. */
+static uint8_t model[16 * G];
+
+static void load_model(Node *n)
+{
+        memset(model, 0, sizeof(model));
+        assert_int_equal(node_read(n, model, sizeof(model), 0), 0);
+}
+
+static void assert_is_model(Node *n)
+{
+        static uint8_t found[sizeof(model)];
+        assert_int_equal(node_read(n, found, sizeof(found), 0), 0);
+        for (size_t i = 0; i < sizeof(model); i++)
+                if (found[i] != model[i])
+                        fail_msg("guest byte %zu is %#x, not %#x", i, found[i], model[i]);
+}
+
+static void test_every_kind_takes_writes(void **state)
+{
+        static const struct {
+                const char *name, *layout;
+                uint64_t off, len;
+                uint64_t allocs;
+        } cases[] = {
+                { "in place", "ddd", 100, 2 * G, 0 },
+                { "whole granule of a hole", "0", 0, G, 1 },
+                { "inside of a hole", "0", 10, 20, 1 },
+                { "start of a granule below", ".", 0, 512, 1 },
+                { "end of a granule below", ".", G - 512, 512, 1 },
+                { "inside of a shared granule", "s", 700, 1, 1 },
+                { "whole shared granule", "s", 0, G, 1 },
+                { "inside of a coded granule", "c", 4000, 96, 1 },
+                { "across all kinds", "0.scd", 3, 5 * G - 9, 4 },
+                { "from data into a hole", "d0", G - 1, 2, 1 },
+                { "nothing", "0", 17, 0, 0 },
+                { "the last bytes", "ddd0", 4 * G - 1, 1, 1 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                _cleanup_cache_ Cache *c = new_cache();
+                _cleanup_node_ Node *n = open_fake(cases[i].layout, 0, true, c);
+                n->backing = open_fake("dddddddd", 0, false, c);
+                print_message("case: %s\n", cases[i].name);
+
+                load_model(n);
+                memset(model + cases[i].off, '#', cases[i].len);
+                write_guest_bytes(n, '#', cases[i].len, cases[i].off);
+                assert_is_model(n);
+                assert_int_equal(calls_of(n).allocs, cases[i].allocs);
+                assert_int_equal(calls_of(n).publishes, cases[i].allocs);
+                assert_int_equal(calls_of(n).releases, 0);
+
+                /* A second time everything is in place. */
+                write_guest_bytes(n, '!', cases[i].len, cases[i].off);
+                assert_int_equal(calls_of(n).allocs, cases[i].allocs);
+        }
+}
+
+static void test_many_random_writes(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("0.scd.s0cd.0s.cd", 16 * G - 1000, true, c);
+        n->backing = open_fake("d.dsc", 5 * G - 100, false, c);
+        uint32_t x = 1;
+
+        load_model(n);
+        for (int i = 0; i < 3000; i++) {
+                x = x * 1664525 + 1013904223;
+                size_t off = x % (16 * G - 1000);
+                x = x * 1664525 + 1013904223;
+                size_t len = (x >> 8) % (i % 10 == 0 ? 3 * G : 600);
+                len = len < 16 * G - 1000 - off ? len : 16 * G - 1000 - off;
+                if (i % 7 == 3) {
+                        memset(model + off, 0, len);
+                        assert_int_equal(i % 2 ? node_zero(n, off, len) : node_discard(n, off, len),
+                                         0);
+                } else {
+                        memset(model + off, i, len);
+                        write_guest_bytes(n, (uint8_t)i, len, off);
+                }
+                if (i % 50 == 0)
+                        assert_int_equal(node_flush(n), 0);
+        }
+        assert_is_model(n);
+}
+
+static void test_what_was_flushed_is_in_the_file(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        FakeImage image = { .size = 4 * G, .granule = G, .layout = ".0sc" };
+        _cleanup_store_ Store *s = NULL;
+        assert_int_equal(fake_make(&image, &s), 0);
+        Node *n = open_node_on(&format_fake, s, true, c);
+
+        write_guest_bytes(n, 'x', 4 * G - 200, 100);
+        assert_int_equal(node_flush(n), 0);
+        n->store = NULL;
+        node_close(n);
+
+        _cleanup_node_ Node *again = open_node_on(&format_fake, TAKE(s), false, c);
+        assert_guest_bytes(again, 0, 100, 0);
+        assert_guest_bytes(again, 'x', 4 * G - 200, 100);
+        assert_guest_bytes(again, 'D', 100, 4 * G - 100);
+}
+
+static void test_a_place_used_before_is_filled_with_zeroes(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("d00", 0, true, c);
+
+        /* The place of granule 0 becomes free, two flushes later it may be taken again. */
+        assert_int_equal(node_discard(n, 0, G), 0);
+        assert_int_equal(node_flush(n), 0);
+        assert_int_equal(node_flush(n), 0);
+        assert_int_equal(node_flush(n), 0);
+        write_guest_bytes(n, 'x', 10, G + 100);
+        assert_guest_bytes(n, 0, 100, G);
+        assert_guest_bytes(n, 'x', 10, G + 100);
+        assert_guest_bytes(n, 0, G - 110, G + 110);
+}
+
+static void test_a_read_only_node_takes_nothing(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("d0", 0, false, c);
+
+        assert_int_equal(node_write(n, "x", 1, 0), -EROFS);
+        assert_int_equal(node_write(n, "x", 0, 0), -EROFS);
+        assert_guest_bytes(n, 'A', G, 0);
+}
+
+static void test_writing_past_the_end_is_refused_as_a_whole(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("dd", G + 100, true, c);
+        char bytes[200] = "x";
+
+        assert_int_equal(node_write(n, bytes, 200, G), -ENOSPC);
+        assert_int_equal(node_write(n, bytes, 1, G + 100), -ENOSPC);
+        assert_int_equal(node_write(n, bytes, 2, UINT64_MAX), -ENOSPC);
+        assert_int_equal(node_write(n, bytes, 0, G + 100), 0);
+        assert_guest_bytes(n, 'B', 100, G);
+}
+
+/* The granule at the end of the disk is filled beyond it, so that a longer disk shows zeroes there. */
+static void test_the_last_granule_reaches_beyond_the_disk(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("s", 100, true, c);
+
+        write_guest_bytes(n, 'x', 10, 0);
+        assert_int_equal(node_resize(n, G), 0);
+        assert_guest_bytes(n, 'x', 10, 0);
+        assert_guest_bytes(n, 'A', 90, 10);
+        assert_guest_bytes(n, 0, G - 100, 100);
+}
+
+static void test_a_failed_publish_gives_the_place_back(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("s", 0, true, c);
+
+        fake_fail_publish(n, ENOSPC);
+        assert_int_equal(node_write(n, "x", 1, 5), -ENOSPC);
+        assert_int_equal(calls_of(n).releases, 1);
+        assert_guest_bytes(n, 'A', G, 0);
+        assert_int_equal(node_write(n, "x", 1, 5), 0);
+        assert_guest_bytes(n, 'x', 1, 5);
+        assert_guest_bytes(n, 'A', 5, 0);
+}
+
+static void test_a_failed_fill_gives_the_place_back(void **state)
+{
+        /* Reading the old bytes, writing them before, the new ones, reading and writing those behind. */
+        for (unsigned fail_at = 1; fail_at <= 5; fail_at++) {
+                FaultPlan plan = { .code = EIO };
+                FakeImage image = { .size = G, .granule = G, .layout = "s" };
+                Store *inner = NULL, *s = NULL;
+                _cleanup_cache_ Cache *c = new_cache();
+                assert_int_equal(fake_make(&image, &inner), 0);
+                assert_int_equal(faulty_store_new(inner, &plan, &s), 0);
+                _cleanup_node_ Node *n = open_node_on(&format_fake, s, true, c);
+
+                atomic_store(&plan.fail_at, atomic_load(&plan.count) + fail_at);
+                assert_int_equal(node_write(n, "x", 1, 5), -EIO);
+                assert_int_equal(calls_of(n).releases, 1);
+                assert_int_equal(calls_of(n).publishes, 0);
+                assert_guest_bytes(n, 'A', G, 0);
+                assert_int_equal(node_write(n, "x", 1, 5), 0);
+                assert_guest_bytes(n, 'x', 1, 5);
+                assert_guest_bytes(n, 'A', G - 6, 6);
+        }
+}
+
+static void test_a_failed_sync_ends_writing(void **state)
+{
+        FaultPlan plan = { .code = EIO };
+        FakeImage image = { .size = 2 * G, .granule = G, .layout = "d0" };
+        Store *inner = NULL, *s = NULL;
+        _cleanup_cache_ Cache *c = new_cache();
+        assert_int_equal(fake_make(&image, &inner), 0);
+        assert_int_equal(faulty_store_new(inner, &plan, &s), 0);
+        _cleanup_node_ Node *n = open_node_on(&format_fake, s, true, c);
+
+        write_guest_bytes(n, 'x', G, 0);
+        atomic_store(&plan.fail_at, atomic_load(&plan.count) + 1);
+        assert_int_equal(node_flush(n), -EIO);
+        assert_true(atomic_load(&n->broken));
+        assert_int_equal(node_write(n, "y", 1, 0), -EIO);
+        assert_int_equal(node_zero(n, 0, 1), -EIO);
+        assert_int_equal(node_discard(n, 0, 1), -EIO);
+        assert_int_equal(node_allocate(n, 0, 1), -EIO);
+        assert_int_equal(node_resize(n, G), -EIO);
+        assert_int_equal(node_flush(n), -EIO);
+        assert_guest_bytes(n, 'x', G, 0);
+}
+
+/* A granule larger than the buffer that old contents are copied through. */
+static void test_large_granules_are_copied_in_pieces(void **state)
+{
+        enum {
+                LARGE = 1 << 20,
+        };
+        _cleanup_cache_ Cache *c = new_cache();
+        FakeImage image = { .size = 2 * LARGE, .granule = LARGE, .layout = "s" };
+        Store *s = NULL;
+        assert_int_equal(fake_make(&image, &s), 0);
+        _cleanup_node_ Node *n = open_node_on(&format_fake, s, true, c);
+
+        write_guest_bytes(n, 'x', 3, 700001);
+        assert_guest_bytes(n, 'A', 700001, 0);
+        assert_guest_bytes(n, 'x', 3, 700001);
+        assert_guest_bytes(n, 'A', LARGE - 700004, 700004);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_kind_takes_writes),
+                cmocka_unit_test(test_many_random_writes),
+                cmocka_unit_test(test_what_was_flushed_is_in_the_file),
+                cmocka_unit_test(test_a_place_used_before_is_filled_with_zeroes),
+                cmocka_unit_test(test_a_read_only_node_takes_nothing),
+                cmocka_unit_test(test_writing_past_the_end_is_refused_as_a_whole),
+                cmocka_unit_test(test_the_last_granule_reaches_beyond_the_disk),
+                cmocka_unit_test(test_a_failed_publish_gives_the_place_back),
+                cmocka_unit_test(test_a_failed_fill_gives_the_place_back),
+                cmocka_unit_test(test_a_failed_sync_ends_writing),
+                cmocka_unit_test(test_large_granules_are_copied_in_pieces),
+        };
+        return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What rawviewd exits with: sysexits(3), so that `systemctl status` can name it. Pure.
+ */
+#pragma once
+
+/* What was being done when something failed. */
+typedef enum Phase {
+        PHASE_DESCRIPTOR,
+        PHASE_TARGET,
+        PHASE_IMAGE,
+        PHASE_OPEN, /* the worker opens what is in the image */
+        PHASE_MOUNT,
+        PHASE_SERVE,
+} Phase;
+
+/* `code` is a positive errno. */
+int exit_status(Phase phase, int code);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * FUSE_INIT: what the kernel offers for a mount and what we take. The supervisor settles it, so that any worker can
+ * serve the mount later with the same bytes in hand. One thread.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "ipc/message.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Init {
+        uint8_t request[MESSAGE_INIT_MAX]; /* as the kernel sent it, header and all */
+        uint8_t answer[MESSAGE_INIT_MAX];
+        size_t request_len, answer_len;
+} Init;
+
+/* Fills i->answer from i->request. EPROTO: the request makes no sense or is of another protocol. */
+int init_answer(Init *i, Err *err);
+
+/* Reads the request from a fresh mount and writes the answer. */
+int init_exchange(int fuse_fd, Init *ret, Err *err);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* rawviewd: serves one view, started by a unit or by `rawview mount`. */
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "build-config.h"
+#include "config/config.h"
+#include "supervisor/manager.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+        MAIN_OPTIONS_MAX = 64,
+        /* Values that getopt_long gives; what it gives from MAIN_CONFIG on is an option of the table. */
+        MAIN_VERSION = 256,
+        MAIN_READY_FD,
+        MAIN_PID_FILE,
+        MAIN_BACKGROUND,
+        MAIN_CONFIG,
+};
+
+#define MAIN_DESCRIPTORS "/etc/rawview"
+
+typedef struct Arguments {
+        const char *name; /* of a descriptor, or NULL */
+        ManagerOptions manager;
+        LogLevel level; /* 0: not chosen */
+        struct option options[MAIN_OPTIONS_MAX];
+} Arguments;
+
+static void main_fill_options(struct option *to)
+{
+        static const struct option own[] = {
+                { "help", no_argument, NULL, 'h' },
+                { "verbose", no_argument, NULL, 'v' },
+                { "quiet", no_argument, NULL, 'q' },
+                { "version", no_argument, NULL, MAIN_VERSION },
+                { "ready-fd", required_argument, NULL, MAIN_READY_FD },
+                { "pidfile", required_argument, NULL, MAIN_PID_FILE },
+                { "background", no_argument, NULL, MAIN_BACKGROUND },
+        };
+        size_t count = sizeof(own) / sizeof(own[0]);
+        ConfigOption o;
+
+        memcpy(to, own, sizeof(own));
+        for (int i = 0; config_get_option((size_t)i, &o) && count < MAIN_OPTIONS_MAX - 1; i++)
+                to[count++] = (struct option){
+                        .name = o.name,
+                        .has_arg = o.needs_value ? required_argument : optional_argument,
+                        .val = MAIN_CONFIG + i,
+                };
+        to[count] = (struct option){ 0 };
+}
+
+static int main_print_help(void)
+{
+        ConfigOption o;
+
+        puts("Usage: rawviewd [OPTIONS] NAME\n"
+             "       rawviewd [OPTIONS] --path=IMAGE\n"
+             "\n"
+             "Serves one view: the one that " MAIN_DESCRIPTORS "/NAME.image describes, or that of\n"
+             "IMAGE. It is started by rawview@NAME.service or by 'rawview mount'.\n"
+             "\n"
+             "  --background            let go of the terminal once the view is up\n"
+             "  --pidfile=FILE          write the process id there once the view is up\n"
+             "  --ready-fd=N            write the path of the view there once it is up\n"
+             "  -v, --verbose           say more\n"
+             "  -q, --quiet             say nothing but errors\n"
+             "  --version               the version\n"
+             "  -h, --help              this text\n"
+             "\n"
+             "Instead of a key of the descriptor, or to overrule it:");
+        for (size_t i = 0; config_get_option(i, &o); i++) {
+                char left[64];
+                snprintf(left, sizeof(left), "--%s%s%s%s", o.name,
+                         o.needs_value ? "=" : "[=", o.value, o.needs_value ? "" : "]");
+                printf("  %-23s %s\n", left, o.doc);
+        }
+        return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+static int main_parse_fd(const char *text, int *ret)
+{
+        char *end = NULL;
+        long fd = strtol(text, &end, 10);
+
+        if (*end || end == text || fd < 3 || fd > 1023)
+                return -EINVAL;
+        *ret = (int)fd;
+        return 0;
+}
+
+/* -1: go on; else the exit status. */
+static int main_take_option(Arguments *a, Config *c, int got)
+{
+        Err err = { "" };
+
+        switch (got) {
+        case 'h':
+                return main_print_help();
+        case 'v':
+                a->level = LOG_LEVEL_DEBUG;
+                return -1;
+        case 'q':
+                a->level = LOG_LEVEL_ERROR;
+                return -1;
+        case MAIN_VERSION:
+                puts("rawviewd " RAWVIEW_VERSION);
+                return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+        case MAIN_READY_FD:
+                if (main_parse_fd(optarg, &a->manager.ready_fd) == 0)
+                        return -1;
+                log_line(LOG_LEVEL_ERROR, "--ready-fd: '%s' is not a descriptor from 3 on", optarg);
+                return EX_USAGE;
+        case MAIN_PID_FILE:
+                if (optarg[0] == '/') {
+                        a->manager.pid_file = optarg;
+                        return -1;
+                }
+                log_line(LOG_LEVEL_ERROR, "--pidfile: '%s' is not an absolute path", optarg);
+                return EX_USAGE;
+        case MAIN_BACKGROUND:
+                a->manager.background = true;
+                return -1;
+        case '?':
+                return EX_USAGE;
+        default:
+                break;
+        }
+        ConfigOption o;
+        if (!config_get_option((size_t)(got - MAIN_CONFIG), &o))
+                return EX_USAGE;
+        if (config_set_option(c, o.name, optarg, &err) >= 0)
+                return -1;
+        log_line(LOG_LEVEL_ERROR, "--%s", err.text);
+        return EX_USAGE;
+}
+
+/* -1: go on; else the exit status. */
+static int main_scan(Arguments *a, Config *c, int argc, char **argv)
+{
+        int got;
+
+        optind = 0;
+        while ((got = getopt_long(argc, argv, "hvq", a->options, NULL)) != -1) {
+                int status = main_take_option(a, c, got);
+                if (status >= 0)
+                        return status;
+        }
+        a->name = argv[optind];
+        return -1;
+}
+
+static void main_warn(void *arg, const char *text)
+{
+        log_line(LOG_LEVEL_WARNING, "%s", text);
+}
+
+/* A name comes from a unit's instance, which anybody may choose who is allowed to start one. */
+static int main_read_descriptor(Config *c, const char *name)
+{
+        char file[PATH_MAX];
+        Err err = { "" };
+
+        if (!*name || name[0] == '.' || strchr(name, '/') || strlen(name) > NAME_MAX - 16) {
+                log_line(LOG_LEVEL_ERROR,
+                         "'%s' is no name of a descriptor: a '/' and a '.' at its start are not "
+                         "allowed (a '-' in a unit's name stands for '/', \\x2d for '-')",
+                         name);
+                return EX_USAGE;
+        }
+        snprintf(file, sizeof(file), MAIN_DESCRIPTORS "/%s.image", name);
+        if (config_read(c, file, name, main_warn, NULL, &err) < 0) {
+                log_line(LOG_LEVEL_ERROR, "%s", err.text);
+                return EX_CONFIG;
+        }
+        return -1;
+}
+
+/* A view that is described on the command line alone, or a descriptor that the options overrule: they are read once
+ * more after it. */
+static int main_read(Arguments *a, Config *c, int argc, char **argv)
+{
+        int status = main_scan(a, c, argc, argv);
+        if (status >= 0)
+                return status;
+        if (!a->level)
+                a->level = getenv("JOURNAL_STREAM") ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE;
+        log_open("rawview", a->level);
+        if (argc - optind > 1 || (a->name != NULL) == (c->path != NULL)) {
+                log_line(LOG_LEVEL_ERROR, "either the NAME of a descriptor or --path=IMAGE is "
+                                          "needed; see rawviewd --help");
+                return EX_USAGE;
+        }
+        if (!a->name)
+                return -1;
+        config_done(c);
+        config_init(c);
+        status = main_read_descriptor(c, a->name);
+        return status >= 0 ? status : main_scan(a, c, argc, argv);
+}
+
+static int main_configure(Arguments *a, Config *c, int argc, char **argv)
+{
+        Err err = { "" };
+
+        int status = main_read(a, c, argc, argv);
+        if (status >= 0)
+                return status;
+        if (config_settle(c, &err) >= 0)
+                return -1;
+        if (a->name)
+                log_line(LOG_LEVEL_ERROR, MAIN_DESCRIPTORS "/%s.image: %s", a->name, err.text);
+        else
+                log_line(LOG_LEVEL_ERROR, "%s", err.text);
+        return EX_CONFIG;
+}
+
+int main(int argc, char **argv)
+{
+        Arguments a = { .manager.ready_fd = -1 };
+        _cleanup_config_ Config c;
+
+        config_init(&c);
+        main_fill_options(a.options);
+        log_open("rawview", LOG_LEVEL_NOTICE);
+        int status = main_configure(&a, &c, argc, argv);
+        return status >= 0 ? status : manager_run(&c, &a.manager);
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor/manager.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/size.h"
+#include "ipc/channel.h"
+#include "supervisor/look.h"
+#include "supervisor/ready.h"
+#include "supervisor/stop.h"
+#include "supervisor/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+
+enum {
+        MANAGER_LOOK_MS = 30 * 1000,
+};
+
+static int manager_catch_signals(Manager *m, Err *err)
+{
+        static const int caught[] = { SIGTERM, SIGINT, SIGHUP };
+        sigset_t set;
+
+        sigemptyset(&set);
+        for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+                sigaddset(&set, caught[i]);
+        signal(SIGPIPE, SIG_IGN);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return err_set(err, errno, "cannot block signals: %m");
+        m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (m->signals < 0)
+                return err_set(err, errno, "cannot make a signalfd: %m");
+        return 0;
+}
+
+static int manager_open_files(Manager *m, Err *err)
+{
+        const Config *c = m->config;
+
+        m->phase = PHASE_TARGET;
+        int r = target_open(c->mount_point, &m->target, err);
+        if (r < 0)
+                return err_prefix(err, r, "%s", c->mount_point);
+        m->phase = PHASE_IMAGE;
+        r = image_open(c, &m->image, err);
+        return r < 0 ? err_prefix(err, r, "%s", c->path) : 0;
+}
+
+/* Until the worker has come so far; fails when it cannot, or when we are told to stop. */
+static int manager_wait_for(Manager *m, Stage stage, Err *err)
+{
+        while (m->stage < stage && m->failure_code == 0 && !m->worker_gone) {
+                if (m->stop_asked)
+                        return err_set(err, ECANCELED, "stopped before the view was up");
+                int r = watch_step(m, -1, -1);
+                if (r < 0)
+                        return err_set(err, -r, "cannot wait: %m");
+        }
+        if (m->failure_code != 0)
+                return err_set(err, m->failure_code, "%s", m->failure.text);
+        if (m->stage == STAGE_DONE && stage != STAGE_DONE)
+                return err_set(err, EIO, "the view ended before it was up%s%s",
+                               m->done.text[0] ? ": " : "", m->done.text);
+        return 0;
+}
+
+static int manager_open_image(Manager *m, Err *err)
+{
+        const Config *c = m->config;
+        Message message = { .kind = MESSAGE_IMAGE };
+
+        m->phase = PHASE_OPEN;
+        int r = worker_spawn(m->options->background, &m->worker, err);
+        if (r < 0)
+                return r;
+        MessageImage *image = &message.image;
+        snprintf(image->path, sizeof(image->path), "%s", m->image.layers[0].path);
+        snprintf(image->format, sizeof(image->format), "%s", c->format ? c->format : "auto");
+        snprintf(image->snapshot, sizeof(image->snapshot), "%s", c->snapshot ? c->snapshot : "");
+        image->writable = c->writable;
+        image->growable = c->growable;
+        image->cache_size = c->cache_size;
+        r = channel_send(m->worker.channel, &message, m->image.layers[0].fd, err);
+        if (r < 0)
+                return r;
+        return manager_wait_for(m, STAGE_SEALED, err);
+}
+
+static int manager_mount(Manager *m, Err *err)
+{
+        m->phase = PHASE_MOUNT;
+        int r = mount_view(&m->target, m->config, m->image.layers[0].path, &m->mount, err);
+        if (r < 0)
+                return r;
+        return init_exchange(m->mount.fuse_fd, &m->init, err);
+}
+
+static int manager_start_serving(Manager *m, Err *err)
+{
+        const Config *c = m->config;
+        Message message = { .kind = MESSAGE_SERVE };
+        MessageServe *serve = &message.serve;
+
+        m->phase = PHASE_SERVE;
+        serve->init_request_len = (uint32_t)m->init.request_len;
+        serve->init_answer_len = (uint32_t)m->init.answer_len;
+        memcpy(serve->init_request, m->init.request, sizeof(serve->init_request));
+        memcpy(serve->init_answer, m->init.answer, sizeof(serve->init_answer));
+        serve->uid = c->has_owner ? c->owner : geteuid();
+        serve->gid = c->has_group ? c->group : getegid();
+        serve->mode = c->mode;
+        serve->allow_other = m->mount.allow_other;
+        serve->supervisor_pid = getpid();
+        ready_get_unit(serve->unit, sizeof(serve->unit));
+
+        m->stage = STAGE_STARTING;
+        int r = channel_send(m->worker.channel, &message, m->mount.fuse_fd, err);
+        if (r < 0)
+                return r;
+        return manager_wait_for(m, STAGE_SERVING, err);
+}
+
+/* A view that others cannot open and measure is not up, whatever the worker says. */
+static int manager_look(Manager *m, Err *err)
+{
+        int64_t end = watch_now_ms() + MANAGER_LOOK_MS;
+        LookResult look = { 0 };
+        Attempt a;
+
+        int r = look_start_first(m->target.parent, m->target.name, &a);
+        if (r < 0)
+                return err_set(err, -r, "cannot look at the view: %m");
+        do
+                r = watch_step(m, a.pidfd, (int)(end - watch_now_ms()));
+        while (r == 0 && !m->worker_gone && !m->stop_asked && watch_now_ms() < end);
+
+        r = attempt_finish(&a, 0, &look);
+        if (m->stop_asked)
+                return err_set(err, ECANCELED, "stopped before the view was up");
+        if (m->failure_code != 0)
+                return err_set(err, m->failure_code, "%s", m->failure.text);
+        if (r == -ETIMEDOUT)
+                return err_set(err, ETIMEDOUT, "the view does not answer");
+        if (r < 0)
+                return err_set(err, -r, "the view cannot be read: %m");
+        if (look.size != m->sealed.size)
+                return err_set(err, EIO, "the view has %llu bytes, the disk %llu",
+                               (unsigned long long)look.size, (unsigned long long)m->sealed.size);
+        return 0;
+}
+
+static void manager_log_start(const Manager *m)
+{
+        const char *path = m->image.layers[0].path;
+        char size[SIZE_TEXT_MAX];
+
+        log_line(LOG_LEVEL_INFO, "%s: %s, %s, %s, shown as %s", path, m->sealed.format,
+                 size_format(m->sealed.size, size), m->config->writable ? "writable" : "read-only",
+                 m->target.path);
+        if (m->sealed.guessed)
+                log_line(LOG_LEVEL_NOTICE,
+                         "%s: no format was recognised, so it is shown as it is (raw)", path);
+        if (m->mount.allow_other_refused)
+                log_line(LOG_LEVEL_INFO,
+                         "%s: only you can use the view (allow_other was refused; see "
+                         "user_allow_other in /etc/fuse.conf)",
+                         m->target.path);
+}
+
+static int manager_start(Manager *m, Err *err)
+{
+        int r = manager_catch_signals(m, err);
+        if (r < 0)
+                return r;
+        r = manager_open_files(m, err);
+        if (r < 0)
+                return r;
+        r = manager_open_image(m, err);
+        if (r >= 0)
+                r = manager_mount(m, err);
+        if (r >= 0)
+                r = manager_start_serving(m, err);
+        if (r >= 0)
+                r = manager_look(m, err);
+        if (r < 0)
+                return err_prefix(err, r, "%s", m->config->path);
+        mount_raise_readahead(&m->mount);
+        manager_log_start(m);
+        return ready_announce(m, err);
+}
+
+/* What the worker left behind: it has ended, and so has the view. */
+static int manager_judge_end(const Manager *m, Err *err)
+{
+        if (m->failure_code != 0)
+                return err_set(err, m->failure_code, "%s", m->failure.text);
+        if (m->done.code != 0)
+                return err_set(err, m->done.code > 0 ? m->done.code : EIO, "%s", m->done.text);
+        return 0;
+}
+
+/* A dead mount must not stay, however the worker ended. */
+static void manager_unmount(Manager *m)
+{
+        Err err = { "" };
+
+        if (mount_end(&m->mount, &m->target, true, &err) < 0)
+                log_line(LOG_LEVEL_WARNING, "%s: cannot be unmounted: %s", m->target.path,
+                         err.text);
+}
+
+static int manager_serve(Manager *m, Err *err)
+{
+        Err flush_err = { "" };
+        int flushed = 0, r = 0;
+
+        while (!m->worker_gone && !m->stop_asked && r >= 0)
+                r = watch_step(m, -1, -1);
+        if (r < 0)
+                return err_set(err, -r, "cannot wait: %m");
+        if (!m->worker_gone)
+                flushed = stop_view(m, &flush_err);
+        manager_unmount(m);
+
+        r = manager_judge_end(m, err);
+        if (r >= 0 && flushed < 0)
+                r = err_set(err, -flushed, "%s", flush_err.text);
+        if (r >= 0)
+                r = image_sync(&m->image, err);
+        return r < 0 ? err_prefix(err, r, "%s", m->config->path) : 0;
+}
+
+static int manager_fail(const Manager *m, int r, const Err *err)
+{
+        if (r == -ECANCELED) {
+                log_line(LOG_LEVEL_NOTICE, "%s", err->text);
+                return EX_OK;
+        }
+        log_line(LOG_LEVEL_ERROR, "%s", err->text);
+        sd_notifyf(0, "ERRNO=%d\nSTATUS=%s", -r, err->text);
+        return exit_status(m->phase, -r);
+}
+
+/* In this order: the mount goes first, so that nobody waits for a worker that is killed. */
+static void manager_done(Manager *m)
+{
+        if (m->mount.id != 0)
+                manager_unmount(m);
+        ready_withdraw(m);
+        worker_done(&m->worker);
+        mount_done(&m->mount);
+        target_done(&m->target);
+        image_done(&m->image);
+        cleanup_close(&m->signals);
+}
+
+int manager_run(const Config *c, const ManagerOptions *options)
+{
+        Manager m = {
+                .config = c,
+                .options = options,
+                .target = TARGET_NONE,
+                .worker = WORKER_NONE,
+                .mount = MOUNT_NONE,
+                .signals = -1,
+        };
+        Err err = { "" };
+
+        int r = manager_start(&m, &err);
+        if (r >= 0)
+                r = manager_serve(&m, &err);
+        int status = r < 0 ? manager_fail(&m, r, &err) : EX_OK;
+        manager_done(&m);
+        return status;
+}

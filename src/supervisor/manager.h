@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The life of one view: image, worker and mount brought together, watched, and taken apart again so that no mount
+ * outlives its server. One thread, one Manager a process; it never looks into the image.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "ipc/message.h"
+#include "supervisor/exit.h"
+#include "supervisor/image.h"
+#include "supervisor/init.h"
+#include "supervisor/mount.h"
+#include "supervisor/spawn.h"
+#include "supervisor/target.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct ManagerOptions {
+        const char *pid_file; /* absolute; NULL: none */
+        int ready_fd;         /* gets the path of the view once it is up; -1: none */
+        bool background;      /* lets go of the terminal once the view is up */
+} ManagerOptions;
+
+/* What has been heard of the worker, in this order. */
+typedef enum Stage {
+        STAGE_OPENING,
+        STAGE_SEALED,   /* the image is open and sound */
+        STAGE_STARTING, /* it has been told to serve */
+        STAGE_SERVING,
+        STAGE_DONE, /* flushed and closed, or not: m->done says which */
+} Stage;
+
+typedef struct Manager {
+        const Config *config;
+        const ManagerOptions *options;
+        Image image;
+        Target target;
+        Worker worker;
+        Mount mount;
+        Init init;
+        int signals; /* signalfd */
+        Phase phase;
+        Stage stage;
+        bool stop_asked;
+        bool worker_gone;
+        bool pid_file_written;
+        MessageSealed sealed;
+        MessageDone done;
+        /* Why the worker cannot be used, in its words or ours; code 0: it can. */
+        int failure_code;
+        Err failure;
+        /* Of the last fault that was logged. */
+        int64_t fault_ms;
+        uint64_t fault_count;
+} Manager;
+
+/* Shows what `c` (settled) describes until it is unmounted or stopped. Logs what goes wrong; returns the exit status. */
+int manager_run(const Config *c, const ManagerOptions *options);

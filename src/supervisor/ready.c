@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor/ready.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/size.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
+#include <systemd/sd-login.h>
+
+static int ready_write_pid_file(Manager *m, Err *err)
+{
+        const char *path = m->options->pid_file;
+        char text[16];
+
+        if (!path)
+                return 0;
+        _cleanup_close_ int fd =
+                open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0644);
+        if (fd < 0)
+                return err_set(err, errno, "cannot write the pid file %s: %m", path);
+        int len = snprintf(text, sizeof(text), "%d\n", getpid());
+        if (write(fd, text, (size_t)len) != len)
+                return err_set(err, errno, "cannot write the pid file %s: %m", path);
+        m->pid_file_written = true;
+        return 0;
+}
+
+void ready_withdraw(Manager *m)
+{
+        if (m->pid_file_written)
+                unlink(m->options->pid_file);
+        m->pid_file_written = false;
+}
+
+static void ready_notify(const Manager *m)
+{
+        char size[SIZE_TEXT_MAX];
+        const char *path = m->image.layers[0].path;
+
+        sd_notifyf(0, "READY=1\nSTATUS=%s (%s, %s, %s) as %s", strrchr(path, '/') + 1,
+                   m->sealed.format, size_format(m->sealed.size, size),
+                   m->config->writable ? "writable" : "read-only", m->target.path);
+}
+
+static int ready_tell_command(const Manager *m, Err *err)
+{
+        int fd = m->options->ready_fd;
+
+        if (fd < 0)
+                return 0;
+        int n = dprintf(fd, "%s\n", m->target.path);
+        close(fd);
+        if (n < 0)
+                return err_set(err, errno, "nobody waits for the view any more: %m");
+        return 0;
+}
+
+/* From here on the journal is where our lines go, if there is one. log.h recognises it by this variable. */
+static void ready_connect_journal(void)
+{
+        char stream[64];
+        struct stat st;
+
+        _cleanup_close_ int fd = sd_journal_stream_fd("rawviewd", LOG_LEVEL_INFO, 1);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return;
+        snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+        setenv("JOURNAL_STREAM", stream, 1);
+        dup2(fd, STDERR_FILENO);
+}
+
+static int ready_leave_terminal(Err *err)
+{
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null < 0)
+                return err_set(err, errno, "cannot open /dev/null: %m");
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (dup2(null, fd) < 0)
+                        return err_set(err, errno, "cannot let go of the terminal: %m");
+        ready_connect_journal();
+        log_open("rawview", LOG_LEVEL_INFO);
+        return chdir("/") < 0 ? err_set(err, errno, "cannot go to /: %m") : 0;
+}
+
+int ready_announce(Manager *m, Err *err)
+{
+        int r = ready_write_pid_file(m, err);
+        if (r < 0)
+                return r;
+        ready_notify(m);
+        r = ready_tell_command(m, err);
+        if (r < 0)
+                return r;
+        return m->options->background ? ready_leave_terminal(err) : 0;
+}
+
+void ready_get_unit(char *ret, size_t size)
+{
+        _cleanup_free_ char *unit = NULL;
+
+        ret[0] = '\0';
+        /* A command typed in a terminal runs in a unit, too, but is not its service. */
+        if (!getenv("NOTIFY_SOCKET"))
+                return;
+        if (sd_pid_get_user_unit(0, &unit) >= 0 || sd_pid_get_unit(0, &unit) >= 0)
+                snprintf(ret, size, "%s", unit);
+}

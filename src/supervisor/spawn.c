@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor/spawn.h"
+
+#include "base/cleanup.h"
+#include "build-config.h"
+#include "ipc/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum {
+        /* Where the worker finds its end of the channel. */
+        SPAWN_CHANNEL = 3,
+};
+
+#define SPAWN_PROGRAM "rawview-worker"
+
+/* Beside this program, as in the build tree and when installed elsewhere; else where meson installs it. */
+static void spawn_find_program(char ret[PATH_MAX])
+{
+        char self[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+        if (n > 0) {
+                self[n] = '\0';
+                *strrchr(self, '/') = '\0';
+                if (snprintf(ret, PATH_MAX, "%s/" SPAWN_PROGRAM, self) < PATH_MAX &&
+                    access(ret, X_OK) == 0)
+                        return;
+        }
+        snprintf(ret, PATH_MAX, RAWVIEW_LIBEXECDIR "/" SPAWN_PROGRAM);
+}
+
+/* The worker gets no environment but what the tests' sanitizers are set with. */
+static void spawn_environment(char *ret[8])
+{
+        static const char *const kept[] = { "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=",
+                                            "LSAN_OPTIONS=" };
+        size_t count = 0;
+
+        for (char **e = environ; *e && count < 7; e++)
+                for (size_t k = 0; k < sizeof(kept) / sizeof(kept[0]); k++)
+                        if (strncmp(*e, kept[k], strlen(kept[k])) == 0)
+                                ret[count++] = *e;
+        ret[count] = NULL;
+}
+
+static void spawn_set_stdio(bool mute)
+{
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        if (null < 0)
+                _exit(127);
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        if (mute)
+                dup2(null, STDERR_FILENO);
+}
+
+static _Noreturn void spawn_child(const char *program,
+                                  char *const environment[],
+                                  int channel,
+                                  bool mute)
+{
+        char *const arguments[] = { (char *)SPAWN_PROGRAM, (char *)"3", NULL };
+        sigset_t none;
+
+        /* A group of its own: Ctrl-C on a terminal is for the supervisor, which then ends the view in order. */
+        setpgid(0, 0);
+        spawn_set_stdio(mute);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+
+        if (channel == SPAWN_CHANNEL)
+                fcntl(channel, F_SETFD, 0);
+        else
+                dup2(channel, SPAWN_CHANNEL);
+        syscall(SYS_close_range, SPAWN_CHANNEL + 1U, ~0U, 0U);
+        execve(program, arguments, environment);
+        _exit(127);
+}
+
+int worker_spawn(bool mute, Worker *ret, Err *err)
+{
+        char program[PATH_MAX];
+        char *environment[8];
+        int ends[2];
+
+        spawn_find_program(program);
+        spawn_environment(environment);
+        if (access(program, X_OK) < 0)
+                return err_set(err, errno, "cannot start %s: %m", program);
+        int r = channel_pair(ends, err);
+        if (r < 0)
+                return r;
+
+        _cleanup_close_ int ours = ends[0], theirs = ends[1];
+        pid_t pid = fork();
+        if (pid < 0)
+                return err_set(err, errno, "cannot fork: %m");
+        if (pid == 0)
+                spawn_child(program, environment, theirs, mute);
+
+        Worker w = { .pid = pid, .pidfd = -1, .channel = fd_take(&ours) };
+        w.pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
+        if (w.pidfd < 0) {
+                r = err_set(err, errno, "cannot watch the worker: %m");
+                worker_done(&w);
+                return r;
+        }
+        *ret = w;
+        return 0;
+}
+
+int worker_reap(Worker *w, Err *err)
+{
+        int status = 0;
+        pid_t pid;
+
+        do
+                pid = waitpid(w->pid, &status, 0);
+        while (pid < 0 && errno == EINTR);
+        w->pid = -1;
+        if (pid < 0)
+                return err_set(err, ECHILD, "the worker is gone: %m");
+        if (WIFSIGNALED(status))
+                return err_set(err, ECHILD, "the worker was ended by signal %d (%s)",
+                               WTERMSIG(status), strsignal(WTERMSIG(status)));
+        if (WEXITSTATUS(status) != 0)
+                return err_set(err, ECHILD, "the worker ended with status %d", WEXITSTATUS(status));
+        err_set(err, ECHILD, "the worker ended");
+        return 0;
+}
+
+void worker_kill(Worker *w)
+{
+        if (w->pid > 0)
+                kill(w->pid, SIGKILL);
+}
+
+void worker_done(Worker *w)
+{
+        worker_kill(w);
+        if (w->pid > 0)
+                (void)worker_reap(w, NULL);
+        cleanup_close(&w->pidfd);
+        cleanup_close(&w->channel);
+        *w = WORKER_NONE;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker as a process: started with one end of a channel and nothing else, watched, ended. One thread.
+ */
+#pragma once
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+typedef struct Worker {
+        pid_t pid;   /* -1: none */
+        int pidfd;   /* readable when it has ended */
+        int channel; /* our end; -1 after the other end was closed */
+} Worker;
+
+#define WORKER_NONE                                    \
+        (Worker)                                       \
+        {                                              \
+                .pid = -1, .pidfd = -1, .channel = -1, \
+        }
+
+/* Its stdin and stdout are /dev/null; so is its stderr when `mute`, for one that outlives its terminal. */
+int worker_spawn(bool mute, Worker *ret, Err *err);
+
+/* Waits for one that has ended or been killed. Fills `err` with how it ended ("was ended by signal 11 …") and returns
+ * 0 when it exited with status 0, -ECHILD otherwise. */
+int worker_reap(Worker *w, Err *err);
+
+void worker_kill(Worker *w);
+
+/* Kills and reaps what still runs. */
+void worker_done(Worker *w);

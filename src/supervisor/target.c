@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor/target.h"
+
+#include "base/attempt.h"
+#include "base/cleanup.h"
+#include "base/mountinfo.h"
+#include "supervisor/fusermount.h"
+#include "supervisor/look.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+enum {
+        /* Dead views lying one over another. */
+        TARGET_STALE_MAX = 8,
+};
+
+/* The absolute path of `path` with its folder resolved, and that folder. The last part is left as it is. */
+static int target_find_parent(const char *path, Target *t, Err *err)
+{
+        char folder[PATH_MAX], link[64], real[PATH_MAX];
+        const char *slash = strrchr(path, '/');
+        const char *name = slash ? slash + 1 : path;
+
+        if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+                return err_set(err, EISDIR, "is a folder, not a regular file");
+        if (strlen(path) >= sizeof(folder))
+                return err_set(err, ENAMETOOLONG, "%m");
+        if (!slash)
+                snprintf(folder, sizeof(folder), ".");
+        else
+                snprintf(folder, sizeof(folder), "%.*s/", (int)(slash - path), path);
+
+        t->parent = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (t->parent < 0)
+                return err_set(err, errno, "%m");
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", t->parent);
+        ssize_t n = readlink(link, real, sizeof(real) - 1);
+        if (n < 0)
+                return err_set(err, errno, "cannot read %s: %m", link);
+        real[n] = '\0';
+        if (asprintf(&t->path, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name) < 0) {
+                t->path = NULL;
+                return err_set(err, ENOMEM, "%m");
+        }
+        t->name = strrchr(t->path, '/') + 1;
+        return 0;
+}
+
+static int target_open_top(const Target *t, Err *err)
+{
+        int fd = openat(t->parent, t->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return err_set(err, errno, errno == ENOENT ? "does not exist" : "%m");
+        return fd;
+}
+
+static int target_look_up_mount(const Target *t,
+                                MountTable *table,
+                                const MountEntry **ret,
+                                Err *err)
+{
+        int r = mount_table_read(table, err);
+        if (r < 0)
+                return r;
+        *ret = mount_table_find(table, t->mount_id);
+        if (!*ret)
+                return err_set(err, ENOENT, "its mount is not in /proc/self/mountinfo");
+        return 0;
+}
+
+/* A mount whose mount point is this very path has our file (or whatever this is) as its root. */
+static bool target_is_covered_by(const Target *t, const MountEntry *e)
+{
+        return strcmp(e->target, t->path) == 0;
+}
+
+/* 1: a dead view was taken away, look again. 0: nothing covers the file. */
+static int target_uncover(Target *t, Err *err)
+{
+        _cleanup_mount_table_ MountTable table = { 0 };
+        const MountEntry *e = NULL;
+
+        int r = target_look_up_mount(t, &table, &e, err);
+        if (r < 0)
+                return r;
+        if (!target_is_covered_by(t, e))
+                return 0;
+        if (strcmp(e->type, MOUNT_TYPE_VIEW) != 0)
+                return err_set(err, EBUSY, "is a mount point already (%s of type %s)", e->source,
+                               e->type);
+
+        r = look_is_dead(t->parent, t->name);
+        if (r == -ETIMEDOUT)
+                return err_set(err, EBUSY,
+                               "is covered already by a view of %s, which does not answer",
+                               e->source);
+        if (r == 0)
+                return err_set(err, EBUSY, "is covered already by a view of %s", e->source);
+        if (r < 0)
+                return err_set(err, -r, "is covered by a view of %s: %m", e->source);
+
+        r = target_umount(t, true, err);
+        return r < 0 ? err_prefix(err, r, "cannot unmount a dead view of %s", e->source) : 1;
+}
+
+/* The type alone, which even a dead server cannot delay. */
+static int target_check_type(const Target *t, Err *err)
+{
+        struct statx st;
+
+        if (statx(t->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
+                return err_set(err, errno, "cannot look at it: %m");
+        switch (st.stx_mode & S_IFMT) {
+        case S_IFREG:
+                return 0;
+        case S_IFLNK:
+                return err_set(
+                        err, ELOOP,
+                        "is a symbolic link; name the file itself that the view shall cover");
+        case S_IFDIR:
+                return err_set(err, EISDIR, "is a folder, not a regular file");
+        case S_IFIFO:
+                return err_set(err, EINVAL, "is a fifo, not a regular file");
+        case S_IFBLK:
+        case S_IFCHR:
+                return err_set(err, EINVAL, "is a device, not a regular file; give a MOUNTPOINT");
+        default:
+                return err_set(err, EINVAL, "is not a regular file");
+        }
+}
+
+static int target_hold(Target *t, Err *err)
+{
+        for (int i = 0; i < TARGET_STALE_MAX; i++) {
+                cleanup_close(&t->fd);
+                t->fd = target_open_top(t, err);
+                if (t->fd < 0) {
+                        int r = t->fd;
+                        t->fd = -1;
+                        return r;
+                }
+                int r = mount_id_of_fd(t->fd, &t->mount_id);
+                if (r < 0)
+                        return err_set(err, -r, "cannot tell which mount it lies in: %m");
+                r = target_uncover(t, err);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        return target_check_type(t, err);
+        }
+        return err_set(err, EBUSY, "is covered by more than %d dead views", TARGET_STALE_MAX);
+}
+
+int target_open(const char *path, Target *ret, Err *err)
+{
+        Target t = TARGET_NONE;
+
+        int r = target_find_parent(path, &t, err);
+        if (r >= 0)
+                r = target_hold(&t, err);
+        if (r < 0) {
+                target_done(&t);
+                return r;
+        }
+        snprintf(t.link, sizeof(t.link), "/proc/self/fd/%d", t.fd);
+        *ret = t;
+        return 0;
+}
+
+int target_get_mount_id(const Target *t, uint64_t *ret)
+{
+        _cleanup_close_ int fd = target_open_top(t, NULL);
+        if (fd < 0)
+                return fd;
+        return mount_id_of_fd(fd, ret);
+}
+
+int target_umount(const Target *t, bool detach, Err *err)
+{
+        char path[PATH_MAX];
+
+        if (geteuid() != 0)
+                return fusermount_umount(t->path, detach, err);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", t->parent, t->name);
+        if (umount2(path, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) < 0)
+                return err_set(err, errno, "%m");
+        return 0;
+}
+
+void target_done(Target *t)
+{
+        cleanup_close(&t->fd);
+        cleanup_close(&t->parent);
+        free(t->path);
+        *t = TARGET_NONE;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The file that a view is to cover, held by descriptor from the check on, so that nobody can put another file in its
+ * place. Nothing here waits for a server of a view that may be dead: the mount table is asked first. One thread.
+ */
+#pragma once
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Target {
+        int fd;            /* O_PATH, of the file beneath the view */
+        int parent;        /* O_PATH, its folder */
+        char *path;        /* absolute, symbolic links resolved */
+        const char *name;  /* its last part, in `path` */
+        uint64_t mount_id; /* the mount that the file lies in */
+        char link[32];     /* "/proc/self/fd/N" of fd */
+} Target;
+
+#define TARGET_NONE                     \
+        (Target)                        \
+        {                               \
+                .fd = -1, .parent = -1, \
+        }
+
+/* Takes an existing regular file that nothing covers. A dead view of ours that covers it is unmounted first.
+ * ENOENT, ELOOP (a symbolic link), EISDIR, EINVAL (no regular file), EBUSY (covered), each in words. */
+int target_open(const char *path, Target *ret, Err *err);
+
+/* The mount that covers the file now (target->mount_id when nothing does). Never waits for a server. */
+int target_get_mount_id(const Target *t, uint64_t *ret);
+
+/* Unmounts what covers the file now. EBUSY: in use; `detach` takes it away all the same. */
+int target_umount(const Target *t, bool detach, Err *err);
+
+void target_done(Target *t);

@@ -65,9 +65,9 @@ static void test_hostile_names_stay_inside_their_text(void **state)
         _cleanup_free_ char *text = NULL;
         StateFacts facts = quiet;
 
-        facts.image = "/vm/a\"b\\c\nd\033";
+        facts.image = "/vm/a\"b\\c\ne\033";
         assert_int_equal(state_format(&facts, &text), 0);
-        assert_non_null(strstr(text, "{\"image\":\"/vm/a\\\"b\\\\c\\nd\\u001b\",\"format\""));
+        assert_non_null(strstr(text, "{\"image\":\"/vm/a\\\"b\\\\c\\ne\\u001b\",\"format\""));
 }
 
 int main(void)

@@ -54,10 +54,11 @@ int init_answer(Init *i, Err *err)
                                FUSE_KERNEL_VERSION);
 
         /* Without FUSE_ATOMIC_O_TRUNC: with it, an open(O_TRUNC) that the worker ignores makes the kernel believe
-         * that the view is empty. */
+         * that the view is empty. With FUSE_HANDLE_KILLPRIV_V2, because without it the kernel asks for the extended
+         * attribute security.capability before each write, which doubles the round trips. */
         uint32_t wanted = FUSE_INIT_EXT | FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_MAX_PAGES |
                           FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV |
-                          FUSE_EXPLICIT_INVAL_DATA;
+                          FUSE_HANDLE_KILLPRIV_V2 | FUSE_EXPLICIT_INVAL_DATA;
         uint32_t flags = in.flags & wanted;
         bool big = flags & FUSE_MAX_PAGES;
         struct fuse_init_out out = {

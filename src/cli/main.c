@@ -19,6 +19,8 @@ typedef struct Verb {
 
 /* In the order in which --help lists them; an entry without a name ends it. */
 static const Verb verbs[] = {
+        { "mount", verb_mount, (char *)"rawview mount",
+          "rawview mount [OPTIONS] IMAGE [MOUNTPOINT]", "show an image as a raw file" },
         { "umount", verb_umount, (char *)"rawview umount", "rawview umount VIEW… | --all | --stale",
           "end views" },
         { "list", verb_list, (char *)"rawview list", "rawview list [OPTIONS]", "list all views" },

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/daemon.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "build-config.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define DAEMON_PROGRAM "rawviewd"
+
+enum {
+        /* Where rawviewd finds the pipe on which we wait. */
+        DAEMON_READY_FD = 3,
+        DAEMON_EXEC_FAILED = 127,
+        DAEMON_EXIT_USAGE = 64,
+};
+
+static int daemon_append(DaemonCommand *c, char *word)
+{
+        char **words = reallocarray(c->words, c->count + 2, sizeof(*words));
+        if (!words)
+                return -ENOMEM;
+        words[c->count++] = word;
+        words[c->count] = NULL;
+        c->words = words;
+        return 0;
+}
+
+int daemon_add(DaemonCommand *c, const char *fmt, ...)
+{
+        _cleanup_free_ char *name = NULL, *word = NULL;
+        va_list args;
+
+        va_start(args, fmt);
+        int n = vasprintf(&word, fmt, args);
+        va_end(args);
+        if (n < 0)
+                word = NULL;
+        if (!c->words) {
+                name = strdup(DAEMON_PROGRAM);
+                if (name && daemon_append(c, name) == 0)
+                        name = NULL;
+        }
+        if (!word || !c->words || daemon_append(c, word) < 0) {
+                log_line(LOG_LEVEL_ERROR, "%s", strerror(ENOMEM));
+                return CLI_FAILURE;
+        }
+        word = NULL;
+        return CLI_OK;
+}
+
+void daemon_command_done(DaemonCommand *c)
+{
+        for (size_t i = 0; i < c->count; i++)
+                free(c->words[i]);
+        free(c->words);
+        *c = (DaemonCommand){ 0 };
+}
+
+int daemon_make_absolute(const char *path, char ret[PATH_MAX], Err *err)
+{
+        _cleanup_free_ char *folder = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
+
+        if (!folder)
+                return err_set(err, errno, "cannot tell the current folder: %m");
+        int n = snprintf(ret, PATH_MAX, "%s%s%s", folder, path[0] == '/' ? "" : "/", path);
+        return n >= PATH_MAX ? err_set(err, ENAMETOOLONG, "'%.64s…' is too long", path) : 0;
+}
+
+/* Beside this program, as in the build tree; else where meson installs it. */
+static void daemon_find(char ret[PATH_MAX])
+{
+        char self[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+        if (n > 0) {
+                self[n] = '\0';
+                *strrchr(self, '/') = '\0';
+                if (snprintf(ret, PATH_MAX, "%s/" DAEMON_PROGRAM, self) < PATH_MAX &&
+                    access(ret, X_OK) == 0)
+                        return;
+        }
+        snprintf(ret, PATH_MAX, RAWVIEW_LIBEXECDIR "/" DAEMON_PROGRAM);
+}
+
+int daemon_become(DaemonCommand *c)
+{
+        char program[PATH_MAX];
+
+        daemon_find(program);
+        execv(program, c->words);
+        log_line(LOG_LEVEL_ERROR, "cannot run %s: %m", program);
+        return CLI_FAILURE;
+}
+
+/* It gets stderr until the view is up, and the pipe; nothing else of ours. A service manager that we may run under
+ * is not told of it. */
+static _Noreturn void daemon_child(DaemonCommand *c, int ready)
+{
+        setsid();
+        unsetenv("NOTIFY_SOCKET");
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (ready == DAEMON_READY_FD)
+                fcntl(ready, F_SETFD, 0);
+        else
+                dup2(ready, DAEMON_READY_FD);
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        syscall(SYS_close_range, DAEMON_READY_FD + 1U, ~0U, 0U);
+        daemon_become(c);
+        _exit(DAEMON_EXEC_FAILED);
+}
+
+/* Prints what came from rawviewd: the path of the view. */
+static bool daemon_read_answer(int fd)
+{
+        char answer[PATH_MAX + 1];
+        size_t used = 0;
+
+        while (used < sizeof(answer) - 1) {
+                ssize_t n = read(fd, answer + used, sizeof(answer) - 1 - used);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        break;
+                used += (size_t)n;
+        }
+        answer[used] = '\0';
+        if (used == 0 || answer[used - 1] != '\n')
+                return false;
+        fputs(answer, stdout);
+        return true;
+}
+
+/* It has said itself what was wrong, unless it could not. */
+static int daemon_judge(pid_t pid)
+{
+        int status = 0;
+        pid_t ended;
+
+        do
+                ended = waitpid(pid, &status, 0);
+        while (ended < 0 && errno == EINTR);
+        if (ended == pid && WIFSIGNALED(status))
+                log_line(LOG_LEVEL_ERROR, DAEMON_PROGRAM " was ended by signal %d (%s)",
+                         WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == DAEMON_EXIT_USAGE
+                       ? CLI_USAGE
+                       : CLI_FAILURE;
+}
+
+int daemon_start(DaemonCommand *c)
+{
+        int ends[2];
+
+        int status = daemon_add(c, "--background");
+        if (status == CLI_OK)
+                status = daemon_add(c, "--ready-fd=%d", DAEMON_READY_FD);
+        if (status != CLI_OK)
+                return status;
+        if (pipe2(ends, O_CLOEXEC) < 0) {
+                log_line(LOG_LEVEL_ERROR, "cannot make a pipe: %m");
+                return CLI_FAILURE;
+        }
+
+        _cleanup_close_ int ours = ends[0];
+        pid_t pid = fork();
+        if (pid == 0)
+                daemon_child(c, ends[1]);
+        close(ends[1]);
+        if (pid < 0) {
+                log_line(LOG_LEVEL_ERROR, "cannot fork: %m");
+                return CLI_FAILURE;
+        }
+        return daemon_read_answer(ours) ? cli_end(CLI_OK) : daemon_judge(pid);
+}

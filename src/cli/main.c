@@ -24,6 +24,8 @@ static const Verb verbs[] = {
         { "umount", verb_umount, (char *)"rawview umount", "rawview umount VIEW… | --all | --stale",
           "end views" },
         { "list", verb_list, (char *)"rawview list", "rawview list [OPTIONS]", "list all views" },
+        { "info", verb_info, (char *)"rawview info", "rawview info [OPTIONS] IMAGE",
+          "print what an image says of itself" },
         { NULL },
 };
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/image.h"
+
+#include "base/cleanup.h"
+#include "block/chain.h"
+#include "block/limits.h"
+#include "format/formats.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+static int image_open_top(const char *file, Image *i, Store **ret, Err *err)
+{
+        _cleanup_free_ char *path = realpath(file, NULL);
+        _cleanup_store_ Store *s = NULL;
+        /* Without O_NONBLOCK a fifo would keep us waiting before it is refused. */
+        _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+
+        if (fd < 0)
+                return err_set(err, errno, "%m");
+        int r = store_open_fd(fd, STORE_READ_ONLY, &s, err);
+        if (r < 0)
+                return r;
+        fd_take(&fd);
+        r = file_opener_add(&i->opener, s, path, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE(s);
+        return 0;
+}
+
+int image_open(const ImageRequest *request, Image *i, Err *err)
+{
+        _cleanup_store_ Store *top = NULL;
+
+        *i = (Image){ 0 };
+        file_opener_init(&i->opener, request->references, request->allowed);
+        int r = image_open_top(request->file, i, &top, err);
+        if (r < 0)
+                return r;
+        r = cache_new(LIMIT_CACHE_DEFAULT, &i->cache);
+        if (r < 0)
+                return err_set(err, -r, "%m");
+
+        ChainRequest chain = {
+                .formats = all_formats,
+                .raw = &format_raw,
+                .format_name = request->format,
+                .opener = request->with_chain ? &i->opener.opener : NULL,
+                .cache = i->cache,
+        };
+        r = chain_open(&chain, top, &i->node, err);
+        if (r >= 0)
+                TAKE(top);
+        return r;
+}
+
+void image_done(Image *i)
+{
+        i->node = node_close(i->node);
+        i->cache = cache_free(i->cache);
+        file_opener_done(&i->opener);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An image that a command opens by itself, read-only: its node and all that the node borrows. One thread.
+ */
+#pragma once
+
+#include "block/cache.h"
+#include "block/node.h"
+#include "cli/file-opener.h"
+
+#include <stdbool.h>
+
+typedef struct ImageRequest {
+        const char *file;
+        const char *format; /* NULL: look at it */
+        ReferencePolicy references;
+        char *const *allowed;
+        bool with_chain; /* with all files that it names; else nothing but `file` is opened */
+} ImageRequest;
+
+typedef struct Image {
+        Node *node;
+        Cache *cache;
+        FileOpener opener;
+} Image;
+
+/* Fills `i`, which image_done() empties whatever this returns. Error texts do not name the file itself. */
+int image_open(const ImageRequest *request, Image *i, Err *err);
+
+void image_done(Image *i);
+
+#define _cleanup_image_ __attribute__((cleanup(image_done)))

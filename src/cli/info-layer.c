@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/info-layer.h"
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "block/name.h"
+#include "block/node.h"
+#include "cli/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* qemu-img counts whole sectors. */
+#define INFO_SECTOR 512
+
+/* An external data file is not counted: qemu-img does not either. */
+static int info_layer_measure(InfoLayer *l, const Node *n)
+{
+        StoreStat st = { 0 };
+        int r = store_get_stat(n->store, &st);
+        if (r < 0)
+                return r;
+        l->disk_size = st.allocated;
+        l->virtual_size = round_up(n->size, INFO_SECTOR);
+        return 0;
+}
+
+/* Names in an image begin where the image lies, not where a link to it does. */
+static char *info_namer(const char *file)
+{
+        struct stat st;
+
+        return lstat(file, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(file, NULL) : strdup(file);
+}
+
+int info_layer_init(InfoLayer *l, const Node *n, const char *file, Err *err)
+{
+        *l = (InfoLayer){ .node = n, .file = strdup(file) };
+        if (!l->file)
+                return err_set(err, ENOMEM, "%m");
+        if (n->backing_name) {
+                _cleanup_free_ char *namer = info_namer(file);
+                l->full_backing = namer ? text_beside(namer, n->backing_name) : NULL;
+                if (!l->full_backing)
+                        return err_set(err, errno, "%m");
+        }
+        int r = info_layer_measure(l, n);
+        if (r < 0)
+                return err_set(err, -r, "cannot look at it: %m");
+        r = n->format->describe ? n->format->describe((Node *)n, &l->info) : 0;
+        if (r < 0)
+                return err_set(err, -r, "%s: what it says of itself cannot be read: %m",
+                               n->format->name);
+        return 0;
+}
+
+void info_layer_done(InfoLayer *l)
+{
+        free(l->file);
+        free(l->full_backing);
+        info_done(&l->info);
+        *l = (InfoLayer){ 0 };
+}
+
+int info_layer_below(const InfoLayer *l, char **ret, Err *err)
+{
+        FileName name = { 0 };
+        int r = file_name_parse(l->node->backing_name, &name, err);
+        if (r < 0)
+                return r;
+
+        _cleanup_free_ char *namer = info_namer(l->file);
+        char *below = namer ? text_beside(namer, name.path) : NULL;
+        file_name_done(&name);
+        if (!below)
+                return err_set(err, ENOMEM, "%m");
+        *ret = below;
+        return 0;
+}

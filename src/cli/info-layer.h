@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What `rawview info` knows of one layer, and the two ways to print it: qemu-img's words and qemu-img's keys.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "block/info.h"
+
+#include <stdint.h>
+
+typedef struct json_object json_object;
+typedef struct Node Node;
+
+typedef struct InfoLayer {
+        char *file;         /* owned: as the user or the layer above names it */
+        const Node *node;   /* borrowed */
+        char *full_backing; /* owned; NULL: it names nothing below it */
+        uint64_t disk_size; /* bytes on the host */
+        uint64_t virtual_size;
+        Info info;
+} InfoLayer;
+
+/* `file` is copied. Fills `l`, which info_layer_done() empties whatever this returns. */
+int info_layer_init(InfoLayer *l, const Node *n, const char *file, Err *err);
+void info_layer_done(InfoLayer *l);
+
+/* The name of the layer below, to be shown: a plain path. */
+int info_layer_below(const InfoLayer *l, char **ret, Err *err);
+
+/* NULL when there is no memory. */
+json_object *info_layer_json(const InfoLayer *l);
+
+void info_layer_print(const InfoLayer *l);

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* rawview info: what an image, and each layer below it, says of itself. */
+#include "base/cleanup.h"
+#include "cli/cli.h"
+#include "cli/image.h"
+#include "cli/info-layer.h"
+#include "config/config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct InfoOptions {
+        Config image; /* format, references, allowed paths */
+        bool json, with_chain, help;
+} InfoOptions;
+
+static int info_print_help(void)
+{
+        puts("Usage: rawview info [OPTIONS] IMAGE\n"
+             "\n"
+             "Prints what the image says of itself, as qemu-img info does.\n"
+             "\n"
+             "Options:\n"
+             "  -f, --format=FMT           format of the image instead of looking at it: raw, qcow2, …\n"
+             "  -U, --force-share          read although another program may be writing\n"
+             "      --backing-chain        also all layers below it\n"
+             "      --references=POLICY    which files it may name: none, directory (beneath its own\n"
+             "                             folder, the default), chain, any\n"
+             "      --allowed-paths=FOLDERS  further folders for --references=chain\n"
+             "      --output=FORM          human (the default) or json, with qemu-img's keys\n"
+             "  -h, --help                 this text");
+        return cli_end(CLI_OK);
+}
+
+static void info_layer_freep(InfoLayer *l)
+{
+        info_layer_done(l);
+}
+
+static void json_freep(json_object **o)
+{
+        json_object_put(*o);
+}
+
+static int info_show_json(json_object *all, const InfoOptions *options)
+{
+        json_object *shown = options->with_chain ? all : json_object_array_get_idx(all, 0);
+
+        puts(json_object_to_json_string_ext(shown, JSON_C_TO_STRING_PRETTY |
+                                                           JSON_C_TO_STRING_SPACED |
+                                                           JSON_C_TO_STRING_NOSLASHESCAPE));
+        return 0;
+}
+
+/* From the top downward. In JSON nothing is printed before all is known. */
+static int info_show(const InfoOptions *options, const Image *image, const char *file, Err *err)
+{
+        _cleanup_(json_freep) json_object *all = json_object_new_array();
+        _cleanup_free_ char *name = strdup(file);
+
+        for (const Node *n = image->node; n; n = n->backing) {
+                _cleanup_(info_layer_freep) InfoLayer layer = { 0 };
+                if (!name || !all)
+                        return err_set(err, ENOMEM, "%m");
+                int r = info_layer_init(&layer, n, name, err);
+                if (r < 0)
+                        return r;
+                if (options->json) {
+                        json_object_array_add(all, info_layer_json(&layer));
+                } else {
+                        if (n != image->node)
+                                putchar('\n');
+                        info_layer_print(&layer);
+                }
+                if (n->backing) {
+                        char *below = NULL;
+                        r = info_layer_below(&layer, &below, err);
+                        if (r < 0)
+                                return r;
+                        free(name);
+                        name = below;
+                }
+        }
+        return options->json ? info_show_json(all, options) : 0;
+}
+
+static int info_run(const InfoOptions *options, const char *file)
+{
+        ImageRequest request = {
+                .file = file,
+                .format = options->image.format,
+                .references = options->image.references,
+                .allowed = options->image.allowed_paths,
+                .with_chain = options->with_chain,
+        };
+        _cleanup_image_ Image image;
+        Err err;
+
+        if (image_open(&request, &image, &err) < 0 || info_show(options, &image, file, &err) < 0)
+                return cli_fail(file, &err);
+        return cli_end(CLI_OK);
+}
+
+/* An option that a descriptor has as well. */
+static int info_set(InfoOptions *options, const char *name, const char *value)
+{
+        Err err;
+
+        if (config_set_option(&options->image, name, value, &err) < 0)
+                return cli_usage("info", "%s", err.text);
+        return CLI_OK;
+}
+
+static int info_parse(InfoOptions *options, int argc, char **argv)
+{
+        enum {
+                OPTION_BACKING_CHAIN = 256,
+                OPTION_OUTPUT,
+                OPTION_REFERENCES,
+                OPTION_ALLOWED_PATHS,
+        };
+        static const struct option known[] = {
+                { "format", required_argument, NULL, 'f' },
+                { "force-share", no_argument, NULL, 'U' },
+                { "backing-chain", no_argument, NULL, OPTION_BACKING_CHAIN },
+                { "output", required_argument, NULL, OPTION_OUTPUT },
+                { "references", required_argument, NULL, OPTION_REFERENCES },
+                { "allowed-paths", required_argument, NULL, OPTION_ALLOWED_PATHS },
+                { "help", no_argument, NULL, 'h' },
+                { NULL },
+        };
+        int status = CLI_OK;
+
+        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Uh", known, NULL)) >= 0;)
+                switch (c) {
+                case 'f':
+                        status = info_set(options, "format", optarg);
+                        break;
+                case 'U':
+                        status = info_set(options, "force-share", NULL);
+                        break;
+                case OPTION_BACKING_CHAIN:
+                        options->with_chain = true;
+                        break;
+                case OPTION_OUTPUT:
+                        options->json = strcmp(optarg, "json") == 0;
+                        if (!options->json && strcmp(optarg, "human") != 0)
+                                return cli_usage("info", "--output=%s is neither human nor json",
+                                                 optarg);
+                        break;
+                case OPTION_REFERENCES:
+                        status = info_set(options, "references", optarg);
+                        break;
+                case OPTION_ALLOWED_PATHS:
+                        status = info_set(options, "allowed-paths", optarg);
+                        break;
+                case 'h':
+                        options->help = true;
+                        return CLI_OK;
+                default:
+                        return cli_see_help("info");
+                }
+        return status;
+}
+
+int verb_info(int argc, char **argv)
+{
+        InfoOptions options = { 0 };
+        config_init(&options.image);
+        int status = info_parse(&options, argc, argv);
+        if (status == CLI_OK && options.help)
+                status = info_print_help();
+        else if (status == CLI_OK && optind + 1 != argc)
+                status = cli_usage("info", optind == argc ? "which image?"
+                                                          : "info takes one image at a time");
+        else if (status == CLI_OK)
+                status = info_run(&options, argv[optind]);
+        config_done(&options.image);
+        return status;
+}

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -65,14 +67,17 @@ void daemon_command_done(DaemonCommand *c)
         *c = (DaemonCommand){ 0 };
 }
 
-int daemon_make_absolute(const char *path, char ret[PATH_MAX], Err *err)
+int daemon_make_absolute(const char *path, char **ret, Err *err)
 {
         _cleanup_free_ char *folder = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
+        char *absolute = NULL;
 
         if (!folder)
                 return err_set(err, errno, "cannot tell the current folder: %m");
-        int n = snprintf(ret, PATH_MAX, "%s%s%s", folder, path[0] == '/' ? "" : "/", path);
-        return n >= PATH_MAX ? err_set(err, ENAMETOOLONG, "'%.64s…' is too long", path) : 0;
+        if (asprintf(&absolute, "%s%s%s", folder, path[0] == '/' ? "" : "/", path) < 0)
+                return err_set(err, ENOMEM, "%m");
+        *ret = absolute;
+        return 0;
 }
 
 /* Beside this program, as in the build tree; else where meson installs it. */

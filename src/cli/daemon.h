@@ -7,7 +7,6 @@
 
 #include "base/err.h"
 
-#include <limits.h>
 #include <stddef.h>
 
 typedef struct DaemonCommand {
@@ -26,5 +25,5 @@ int daemon_become(DaemonCommand *c);
 /* rawviewd in the background; waits until the view is up and prints its path. Returns a CliExit. */
 int daemon_start(DaemonCommand *c);
 
-/* `path` as seen from the root; symbolic links stay. rawviewd may live in another folder than we. */
-int daemon_make_absolute(const char *path, char ret[PATH_MAX], Err *err);
+/* `path` as seen from the root; symbolic links stay, because rawviewd may live in another folder than we. free() *ret. */
+int daemon_make_absolute(const char *path, char **ret, Err *err);

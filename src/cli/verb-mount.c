@@ -9,7 +9,7 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,15 +106,15 @@ static int mount_print_help(void)
 /* Sets an option here and for rawviewd. */
 static int mount_set(MountRequest *m, const char *name, const char *value)
 {
-        char absolute[PATH_MAX] = "";
+        _cleanup_free_ char *absolute = NULL;
         ConfigOption o;
         Err err = { "" };
         int r = 0;
 
         for (size_t i = 0; config_get_option(i, &o); i++)
                 if (strcmp(o.name, name) == 0 && o.is_path && value)
-                        r = daemon_make_absolute(value, absolute, &err);
-        if (r >= 0 && absolute[0])
+                        r = daemon_make_absolute(value, &absolute, &err);
+        if (absolute)
                 value = absolute;
         if (r >= 0)
                 r = config_set_option(&m->config, name, value, &err);
@@ -167,10 +167,10 @@ static int mount_take_words(MountRequest *m, const char *text)
 
 static int mount_take_pid_file(MountRequest *m, const char *file)
 {
-        char absolute[PATH_MAX];
+        _cleanup_free_ char *absolute = NULL;
         Err err = { "" };
 
-        if (daemon_make_absolute(file, absolute, &err) < 0)
+        if (daemon_make_absolute(file, &absolute, &err) < 0)
                 return cli_usage("mount", "pidfile: %s", err.text);
         return daemon_add(&m->command, "--pidfile=%s", absolute);
 }
@@ -235,9 +235,10 @@ static int mount_parse(MountRequest *m, int argc, char **argv)
                 return status;
 
         int r = config_settle(&m->config, &err);
-        if (r == -EINVAL)
-                return cli_usage("mount", "%s", err.text);
-        return r < 0 ? cli_fail(m->config.path, &err) : CLI_OK;
+        if (r >= 0)
+                return CLI_OK;
+        status = cli_fail(m->config.path, &err);
+        return r == -EINVAL ? CLI_USAGE : status;
 }
 
 int verb_mount(int argc, char **argv)

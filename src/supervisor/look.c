@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 enum {
@@ -26,23 +27,34 @@ static int look_stat(const void *name, int parent, void *result)
         return 0;
 }
 
+static int look_open(int parent, const char *name, int flags)
+{
+        int fd = openat(parent, name, flags | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+/* Attributes may come from the kernel's memory of them; statfs always asks the server. */
+static int look_ask(const void *name, int parent, void *result)
+{
+        struct statfs fs;
+
+        _cleanup_close_ int fd = look_open(parent, name, O_PATH);
+        if (fd < 0)
+                return fd;
+        return fstatfs(fd, &fs) < 0 ? -errno : 0;
+}
+
 int look_is_dead(int parent, const char *name)
 {
         Attempt a;
 
-        int r = attempt_start(look_stat, name, parent, sizeof(LookResult), &a);
+        int r = attempt_start(look_ask, name, parent, 0, &a);
         if (r < 0)
                 return r;
         r = attempt_finish(&a, LOOK_DEAD_MS, NULL);
         if (r == -ENOTCONN || r == -ECONNABORTED)
                 return 1;
         return r == -EACCES ? 0 : r;
-}
-
-static int look_open(int parent, const char *name, int flags)
-{
-        int fd = openat(parent, name, flags | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
 }
 
 /* A view that its own mode or owner keeps us from reading is measured only. */

@@ -213,12 +213,23 @@ static int mount_take_option(MountRequest *m, int got)
         }
 }
 
+/* "--allow_other" is "--allow-other". */
+static void mount_spell_options(int argc, char **argv)
+{
+        for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+                if (strncmp(argv[i], "--", 2) == 0)
+                        for (char *c = argv[i]; *c && *c != '='; c++)
+                                if (*c == '_')
+                                        *c = '-';
+}
+
 static int mount_parse(MountRequest *m, int argc, char **argv)
 {
         Err err = { "" };
         int got;
 
         mount_fill_options(m->options);
+        mount_spell_options(argc, argv);
         while ((got = getopt_long(argc, argv, "f:wUdp:o:vqh", m->options, NULL)) != -1) {
                 int status = mount_take_option(m, got);
                 if (status != CLI_OK || m->ended)

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 
+#include <limits.h>
 #include <stddef.h>
 
 typedef struct DaemonCommand {

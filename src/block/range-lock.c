@@ -28,7 +28,7 @@ void range_lock_done(RangeLock *l)
 /* Without sums, which could overflow. */
 static bool range_overlaps(const RangeLockEntry *e, uint64_t off, uint64_t len)
 {
-        return e->off < off ? off - e->off < e->len : e->off - off < len;
+        return e->off < off ? off - e->off < e->len && len > 0 : e->off - off < len;
 }
 
 static bool range_lock_is_free(const RangeLock *l, uint64_t off, uint64_t len)

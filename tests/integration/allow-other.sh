@@ -81,11 +81,12 @@ for allow in no yes auto; do
 done
 no_mount_left
 
-# As an ordinary user: the log is what the foreground writes.
+# As an ordinary user: the log is what the foreground writes. What `auto` came to stands only there, not in the terminal
+# of somebody who did not ask for more.
 user_view()
 {
     local allow=$1
-    as-user rawview mount --foreground -p user/view.pid -f raw -w "--allow-other=$allow" \
+    as-user rawview mount -v --foreground -p user/view.pid -f raw -w "--allow-other=$allow" \
         user/disk.raw user/mp >user.log 2>&1 &
     echo $! >user.shell
     wait_until 60 test -s user/view.pid || fail "the view of the user does not come: $(cat user.log)"

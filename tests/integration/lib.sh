@@ -13,7 +13,8 @@
 #   equal WHAT GOT WANT    compares two texts
 #   up NAME ARGS…          `rawview mount -d -p $W/NAME.pid ARGS…`
 #   down NAME              SIGINT to the pid in the pidfile, and everything that must be true afterwards
-#   refused STATUS WORDS COMMAND…   one line on stderr with these words, nothing on stdout, no mount
+#   refused STATUS WORDS COMMAND…   one line on stderr with these words (wrong usage: and where help is), nothing on
+#                                   stdout, no mount
 #   expect_fail WORDS COMMAND…      not status 0, and these words
 #   as-user, as-other COMMAND…      as an ordinary user and another one, once make_programs was called, which also puts
 #                                   a copy of rawview in the PATH
@@ -127,7 +128,7 @@ wait_until()
 mount_field()
 {
     local path
-    path=$(realpath --no-symlinks "$2")
+    path=$(realpath --no-symlinks --canonicalize-missing "$2")
     findmnt --noheadings --raw --output "TARGET,$1" | awk -v path="$path" '$1 == path { print $2 }'
 }
 
@@ -251,7 +252,7 @@ refused()
     # The status may be a pattern.
     # shellcheck disable=SC2053
     [[ $STATUS == $status ]] || fail "\`$*\` ends with $STATUS instead of $status: $(cat "$W/stderr")"
-    equal "lines on stderr of \`$*\` ($(cat "$W/stderr"))" "$(wc -l <"$W/stderr")" 1
+    equal "lines on stderr of \`$*\` ($(cat "$W/stderr"))" "$(grep -vc "^Try '.*--help'" "$W/stderr")" 1
     [[ ! -s $W/stdout ]] || fail "\`$*\` writes to stdout: $(cat "$W/stdout")"
     no_mount_left
 }

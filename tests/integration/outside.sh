@@ -168,7 +168,7 @@ wait_until 10 process_is_gone "$busy" || fail "the reader hangs"
 wait "$busy" || true
 no_mount_left
 fill_file disk.raw 4M
-: >mp
+qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
 
 step "a killed supervisor: the worker ends, and the next mount heals what is left"
 start disk.qcow2 mp

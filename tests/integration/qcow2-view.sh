@@ -115,7 +115,7 @@ shown_over_itself v2.qcow2 v2.raw
 
 step "a dirty image: read-only, and left dirty"
 qemu-img create -q -f qcow2 -o lazy_refcounts=on dirty.qcow2 $SIZE
-(qemu-io -f qcow2 -c 'write -P 3 0 200k' -c flush -c abort dirty.qcow2 >/dev/null 2>&1) || true
+{ qemu-io -f qcow2 -c 'write -P 3 0 200k' -c flush -c abort dirty.qcow2 >/dev/null || true; } 2>/dev/null
 equal "the dirty bit" "$(qemu-img info -U --output=json dirty.qcow2 | jq '."dirty-flag"')" true
 cp dirty.qcow2 cleaned.qcow2
 qemu-img check -q -r all cleaned.qcow2 >/dev/null 2>&1
@@ -151,6 +151,8 @@ shown_over_itself snap.qcow2 snap.raw
 # One that was taken when the disk was smaller.
 qemu-img resize -q snap.qcow2 12M
 qemu-img convert -l snapshot.name=first -f qcow2 -O raw snap.qcow2 snap.raw
+# qemu-img shows it with the size of today.
+truncate -s $SIZE snap.raw
 shown_over_itself snap.qcow2 snap.raw --snapshot=first
 qemu-img convert -f qcow2 -O raw snap.qcow2 snap.raw
 shown_over_itself snap.qcow2 snap.raw

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,12 +27,14 @@ static int look_ask(const void *arg, int folder, void *result)
 {
         const char *path = arg;
         ViewLook *look = result;
-        struct stat st;
+        struct statx st;
 
-        if (lstat(path, &st) < 0)
+        /* What the kernel remembers of a view outlives its server: only an answer of now counts. */
+        if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
+                  &st) < 0)
                 return -errno;
-        look->size = (uint64_t)st.st_size;
-        look->mode = st.st_mode & 07777;
+        look->size = st.stx_size;
+        look->mode = st.stx_mode & 07777;
         look_get_text(path, "user.rawview.format", look->format, sizeof(look->format));
         look_get_text(path, "user.rawview.state", look->state, sizeof(look->state));
         return 0;

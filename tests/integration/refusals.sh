@@ -119,7 +119,8 @@ refused 2 'nonsense' "$RAWVIEW" mount --nonsense disk.qcow2 mp
 refused 2 'image' "$RAWVIEW" mount
 refused 2 'more|many|unexpected|extra' "$RAWVIEW" mount disk.qcow2 mp mp
 refused 2 'allow-other.*(auto|yes|no)' "$RAWVIEW" mount --allow-other=perhaps disk.qcow2 mp
-refused 2 'format.*nonsense' "$RAWVIEW" mount --format=nonsense disk.qcow2 mp
+# Only the worker knows the formats.
+refused 1 'format.*nonsense' "$RAWVIEW" mount --format=nonsense disk.qcow2 mp
 refused 2 'writable' "$RAWVIEW" mount --writable=perhaps disk.qcow2 mp
 refused 2 'pidfile|-p' "$RAWVIEW" mount disk.qcow2 mp -p
 refused 2 'references.*nonsense' "$RAWVIEW" mount --references=nonsense disk.qcow2 mp

@@ -158,7 +158,8 @@ static void watch_take_end(Manager *m)
 
         Err err;
         int r = worker_reap(&m->worker, &err);
-        if (r < 0 || m->stage != STAGE_DONE)
+        /* One that has told of a failure ends with a status other than 0, which says nothing new. */
+        if (m->stage != STAGE_DONE || (r < 0 && m->done.code == 0))
                 watch_fail_worker(m, ECHILD, err.text);
         m->worker_gone = true;
 }

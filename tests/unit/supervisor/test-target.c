@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ROOT/file  ROOT/link -> file  ROOT/folder/  ROOT/fifo  ROOT/way -> folder  ROOT/folder/inner */
+static int tree_setup(void **state)
+{
+        char *root = strdup("/tmp/test-target-XXXXXX");
+
+        if (!mkdtemp(root) || chdir(root) < 0 || close(open("file", O_CREAT | O_WRONLY, 0600)) ||
+            symlink("file", "link") || mkdir("folder", 0700) || mkfifo("fifo", 0600) ||
+            symlink("folder", "way") || close(open("folder/inner", O_CREAT | O_WRONLY, 0600)))
+                return -1;
+        *state = root;
+        return 0;
+}
+
+static int tree_teardown(void **state)
+{
+        static const char *const names[] = {
+                "file", "link", "folder/inner", "folder", "fifo", "way"
+        };
+        char *root = *state;
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                remove(names[i]);
+        int r = chdir("/") < 0 ? -1 : rmdir(root);
+        free(root);
+        return r;
+}
+
+static void test_refusals(void **state)
+{
+        static const struct {
+                const char *path;
+                int r;
+                const char *text;
+        } cases[] = {
+                { "missing", -ENOENT, "does not exist" },
+                { "missing/file", -ENOENT, "No such file" },
+                { "file/x", -ENOTDIR, "Not a directory" },
+                { "link", -ELOOP, "is a symbolic link" },
+                { "way", -ELOOP, "is a symbolic link" },
+                { "folder", -EISDIR, "is a folder" },
+                { "folder/", -EISDIR, "is a folder" },
+                { "folder/..", -EISDIR, "is a folder" },
+                { ".", -EISDIR, "is a folder" },
+                { "/", -EISDIR, "is a folder" },
+                { "fifo", -EINVAL, "is a fifo" },
+                { "/dev/null", -EINVAL, "is a device" },
+                /* Something of the system covers it already, or it is no regular file for us. */
+                { "/proc/self/fd/0", -ELOOP, "symbolic link" },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Target t = TARGET_NONE;
+                Err err = { "" };
+                int r = target_open(cases[i].path, &t, &err);
+                if (r != cases[i].r || !strstr(err.text, cases[i].text))
+                        fail_msg("%s: %d '%s'", cases[i].path, r, err.text);
+                assert_int_equal(t.fd, -1);
+        }
+}
+
+static void test_every_spelling_is_one_place(void **state)
+{
+        static const char *const spellings[] = { "folder/inner", "./folder//inner", "way/inner",
+                                                 "folder/../folder/inner" };
+        char expected[128];
+
+        snprintf(expected, sizeof(expected), "%s/folder/inner", (const char *)*state);
+        for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
+                Target t = TARGET_NONE;
+                uint64_t id = 0;
+                assert_int_equal(target_open(spellings[i], &t, NULL), 0);
+                assert_string_equal(t.path, expected);
+                assert_string_equal(t.name, "inner");
+                assert_int_equal(target_get_mount_id(&t, &id), 0);
+                assert_int_equal(id, t.mount_id);
+                target_done(&t);
+                assert_int_equal(t.fd, -1);
+        }
+}
+
+/* The descriptor stays with the file that was checked. */
+static void test_a_swap_gains_nothing(void **state)
+{
+        Target t = TARGET_NONE;
+        struct stat before, after;
+
+        assert_int_equal(stat("file", &before), 0);
+        assert_int_equal(target_open("file", &t, NULL), 0);
+        assert_int_equal(rename("file", "aside"), 0);
+        assert_int_equal(symlink("/etc/passwd", "file"), 0);
+        assert_int_equal(stat(t.link, &after), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+        assert_int_equal(rename("aside", "file"), 0);
+        target_done(&t);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_refusals),
+                cmocka_unit_test(test_every_spelling_is_one_place),
+                cmocka_unit_test(test_a_swap_gains_nothing),
+        };
+        return cmocka_run_group_tests(tests, tree_setup, tree_teardown);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor/watch.h"
+
+#include "base/cleanup.h"
+#include "ipc/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A supervisor whose worker is a child that says nothing; what it should say, the test says at its end. */
+typedef struct Rig {
+        Manager m;
+        Config config;
+        int worker_end;
+} Rig;
+
+static void rig_start(Rig *rig, Stage stage, int child_status)
+{
+        int ends[2];
+        sigset_t set;
+
+        *rig = (Rig){ .m = { .config = &rig->config, .stage = stage, .signals = -1 } };
+        config_init(&rig->config);
+        rig->config.path = strdup("/dev/null");
+        rig->m.image = (Image){
+                .layers[0] = { .fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+                               .path = strdup("/tmp/no-such-folder/a.qcow2") },
+                .count = 1,
+                .policy = REFERENCES_NONE,
+        };
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGHUP);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        rig->m.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+
+        assert_int_equal(channel_pair(ends, NULL), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                if (child_status < 0)
+                        for (;;)
+                                pause();
+                _exit(child_status);
+        }
+        rig->m.worker = (Worker){
+                .pid = pid,
+                .pidfd = (int)syscall(SYS_pidfd_open, pid, 0U),
+                .channel = ends[0],
+        };
+        rig->worker_end = ends[1];
+}
+
+static void rig_end(Rig *rig)
+{
+        cleanup_close(&rig->worker_end);
+        worker_done(&rig->m.worker);
+        image_done(&rig->m.image);
+        cleanup_close(&rig->m.signals);
+        config_done(&rig->config);
+}
+
+static void rig_say(Rig *rig, Message *message)
+{
+        assert_int_equal(channel_send(rig->worker_end, message, -1, NULL), 0);
+        assert_int_equal(watch_step(&rig->m, -1, 5000), 0);
+}
+
+static void test_each_word_has_its_time(void **state)
+{
+        static const struct {
+                Stage stage;
+                MessageKind kind;
+                bool allowed;
+        } cases[] = {
+                { STAGE_OPENING, MESSAGE_OPEN, true },
+                { STAGE_OPENING, MESSAGE_SEALED, true },
+                { STAGE_OPENING, MESSAGE_FAILED, true },
+                { STAGE_OPENING, MESSAGE_SERVING, false },
+                { STAGE_OPENING, MESSAGE_FAULT, false },
+                { STAGE_OPENING, MESSAGE_DONE, false },
+                { STAGE_SEALED, MESSAGE_OPEN, false },
+                { STAGE_SEALED, MESSAGE_SEALED, false },
+                { STAGE_SEALED, MESSAGE_SERVING, false },
+                { STAGE_STARTING, MESSAGE_OPEN, false },
+                { STAGE_STARTING, MESSAGE_SERVING, true },
+                { STAGE_STARTING, MESSAGE_FAILED, true },
+                { STAGE_SERVING, MESSAGE_OPEN, false },
+                { STAGE_SERVING, MESSAGE_FAILED, false },
+                { STAGE_SERVING, MESSAGE_FAULT, true },
+                { STAGE_SERVING, MESSAGE_DONE, true },
+                { STAGE_DONE, MESSAGE_FAULT, false },
+                { STAGE_DONE, MESSAGE_DONE, false },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Rig rig;
+                Message message = { .kind = cases[c].kind };
+                rig_start(&rig, cases[c].stage, -1);
+                rig_say(&rig, &message);
+                bool violated = strstr(rig.m.failure.text, "broke the rules") != NULL;
+                if (violated == cases[c].allowed)
+                        fail_msg("stage %d, message %d: '%s'", cases[c].stage, cases[c].kind,
+                                 rig.m.failure.text);
+                /* Who breaks the rules is killed. */
+                if (violated)
+                        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+                rig_end(&rig);
+        }
+}
+
+static void test_a_request_is_answered(void **state)
+{
+        Rig rig;
+        Message message = { .kind = MESSAGE_OPEN }, answer;
+        int fd = -1;
+
+        rig_start(&rig, STAGE_OPENING, -1);
+        strcpy(message.open.name, "base.raw");
+        rig_say(&rig, &message);
+        assert_int_equal(channel_receive(rig.worker_end, &answer, &fd, NULL), 1);
+        assert_int_equal(answer.kind, MESSAGE_REFUSED);
+        assert_int_equal(answer.error.code, EACCES);
+        assert_non_null(strstr(answer.error.text, "References=none"));
+        rig_end(&rig);
+}
+
+static void test_sealed_and_done_are_kept(void **state)
+{
+        Rig rig;
+        Message sealed = { .kind = MESSAGE_SEALED }, done = { .kind = MESSAGE_DONE };
+
+        rig_start(&rig, STAGE_OPENING, -1);
+        sealed.sealed.size = 4096;
+        strcpy(sealed.sealed.format, "qcow2");
+        rig_say(&rig, &sealed);
+        assert_int_equal(rig.m.stage, STAGE_SEALED);
+        assert_int_equal(rig.m.sealed.size, 4096);
+
+        rig.m.stage = STAGE_SERVING;
+        done.done.code = ENOSPC;
+        strcpy(done.done.text, "cannot flush the image: No space left on device");
+        rig_say(&rig, &done);
+        assert_int_equal(rig.m.stage, STAGE_DONE);
+        assert_int_equal(rig.m.done.code, ENOSPC);
+        assert_int_equal(rig.m.failure_code, 0);
+        rig_end(&rig);
+}
+
+static void test_nonsense_ends_the_worker(void **state)
+{
+        Rig rig;
+
+        rig_start(&rig, STAGE_SERVING, -1);
+        assert_int_equal(write(rig.worker_end, "x", 1), 1);
+        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
+        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+        assert_non_null(strstr(rig.m.failure.text, "broke the rules"));
+        rig_end(&rig);
+}
+
+static void test_how_a_worker_ends(void **state)
+{
+        static const struct {
+                Stage stage;
+                int status; /* -1: SIGKILL */
+                const char *text;
+        } cases[] = {
+                { STAGE_DONE, 0, "" },
+                { STAGE_DONE, 1, "ended with status 1" },
+                { STAGE_SERVING, 0, "the worker ended" },
+                { STAGE_OPENING, 3, "ended with status 3" },
+                { STAGE_SERVING, -1, "signal 9 (Killed)" },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Rig rig;
+                rig_start(&rig, cases[c].stage, cases[c].status);
+                if (cases[c].status < 0)
+                        kill(rig.m.worker.pid, SIGKILL);
+                cleanup_close(&rig.worker_end);
+                rig.worker_end = -1;
+                assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+                assert_true(rig.m.worker_gone);
+                assert_int_equal(rig.m.failure_code, cases[c].text[0] ? ECHILD : 0);
+                assert_non_null(strstr(rig.m.failure.text, cases[c].text));
+                rig_end(&rig);
+        }
+}
+
+static void test_its_last_words_are_heard(void **state)
+{
+        Rig rig;
+        Message done = { .kind = MESSAGE_DONE };
+
+        rig_start(&rig, STAGE_SERVING, 0);
+        assert_int_equal(channel_send(rig.worker_end, &done, -1, NULL), 0);
+        cleanup_close(&rig.worker_end);
+        rig.worker_end = -1;
+        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+        assert_int_equal(rig.m.stage, STAGE_DONE);
+        assert_int_equal(rig.m.failure_code, 0);
+        rig_end(&rig);
+}
+
+static void test_signals(void **state)
+{
+        Rig rig;
+
+        rig_start(&rig, STAGE_SERVING, -1);
+        kill(getpid(), SIGHUP);
+        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
+        assert_false(rig.m.stop_asked);
+        kill(getpid(), SIGTERM);
+        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
+        assert_true(rig.m.stop_asked);
+        rig_end(&rig);
+}
+
+static void test_something_else_to_wait_for(void **state)
+{
+        Rig rig;
+        int ends[2];
+
+        rig_start(&rig, STAGE_SERVING, -1);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        assert_int_equal(watch_step(&rig.m, ends[0], 10), 0);
+        assert_int_equal(write(ends[1], "x", 1), 1);
+        assert_int_equal(watch_step(&rig.m, ends[0], 5000), 1);
+        assert_int_equal(watch_worker_end(&rig.m, 20), -ETIMEDOUT);
+        close(ends[0]);
+        close(ends[1]);
+        rig_end(&rig);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_each_word_has_its_time),
+                cmocka_unit_test(test_a_request_is_answered),
+                cmocka_unit_test(test_sealed_and_done_are_kept),
+                cmocka_unit_test(test_nonsense_ends_the_worker),
+                cmocka_unit_test(test_how_a_worker_ends),
+                cmocka_unit_test(test_its_last_words_are_heard),
+                cmocka_unit_test(test_signals),
+                cmocka_unit_test(test_something_else_to_wait_for),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -93,7 +93,7 @@ tour() {
     show cmp "$disk" "$known" || die "the view differs from what qemu-img convert made"
     say "(no difference from what qemu-img convert made of it)"
     expect "hello from inside" debugfs -R 'cat /hello' "$disk?offset=1048576"
-    expect "fuse.rawview" findmnt -n -o TARGET,FSTYPE,OPTIONS -t fuse.rawview "$disk"
+    expect "fuse.rawview" findmnt -n -o TARGET,FSTYPE,OPTIONS -t fuse.rawview -M "$disk"
     show dd if="$disk" of="$work/partition" bs=1M skip=1 count=60 status=none
     show e2fsck -fn "$work/partition"
 
@@ -123,7 +123,7 @@ visit() {
     show file -b "$image" || true
     show stat -c '%s bytes, mode %a' "$image"
     show sfdisk -l "$image" || say "(no partition table)"
-    show findmnt -n -o TARGET,FSTYPE,OPTIONS -t fuse.rawview "$image"
+    show findmnt -n -o TARGET,FSTYPE,OPTIONS -t fuse.rawview -M "$image"
     if [ -t 0 ]; then
         printf '\nThe view stays until you press Enter. '
         read -r _ || true

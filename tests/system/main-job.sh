@@ -28,7 +28,7 @@ stop() {
     is "$(property "$1" Result)" success "result of rawview@$1"
     is "$(state "$1")" inactive "state of rawview@$1"
 }
-not_mounted() { ! findmnt -n -t fuse.rawview "$1" >/dev/null || fail "$1 is still a view"; }
+not_mounted() { ! grep " / $1 " /proc/self/mountinfo || fail "$1 is still a view"; }
 
 # wait_for SECONDS COMMAND…
 wait_for() {
@@ -41,6 +41,7 @@ wait_for() {
     done
 }
 state_is() { [ "$(state "$1")" = "$2" ]; }
+restarted() { [ "$(property "$1" NRestarts)" -ge "$2" ]; }
 
 # describe NAME LINE…
 describe() {
@@ -69,9 +70,9 @@ test_qcow2() {
     has "$(file -b $images/web.qcow2)" "boot sector" "file"
     has "$(sfdisk -l $images/web.qcow2)" "web.qcow2" "sfdisk"
     cmp $images/web.qcow2 $known || fail "the view differs from the disk"
-    is "$(findmnt -n -o FSTYPE,SOURCE -t fuse.rawview $images/web.qcow2 | tr -s ' ')" \
+    is "$(findmnt -n -o FSTYPE,SOURCE -t fuse.rawview -M $images/web.qcow2 | tr -s ' ')" \
         "fuse.rawview $images/web.qcow2" "the mount table"
-    has "$(findmnt -n -o OPTIONS $images/web.qcow2)" "ro," "mount options"
+    has "$(findmnt -n -o OPTIONS -M $images/web.qcow2)" "ro," "mount options"
     has "$(rawview list)" "$images/web.qcow2" "rawview list"
     # Another user may not read it, whatever allow_other says.
     ! setpriv --reuid=65534 --regid=65534 --clear-groups head -c1 $images/web.qcow2 2>/dev/null || fail "nobody can read the view"
@@ -116,7 +117,7 @@ test_writable() {
     local file
     for file in scratch expected; do
         printf 'written through the view' | dd of=$images/$file.raw bs=1 seek=9000001 conv=notrunc status=none
-        yes again | dd of=$images/$file.raw bs=1M seek=30 count=2 iflag=fullblock conv=notrunc status=none
+        dd if=/usr/bin/bash of=$images/$file.raw bs=1M seek=30 count=1 conv=notrunc status=none
     done
     stop "$name"
     not_mounted $images/scratch.raw
@@ -147,11 +148,13 @@ test_refusals() {
     refused wrong 78 "wrong.image:4"
     describe pathless '[Image]' 'Format=raw'
     refused pathless 78 "Path"
-    refused nobody 78 "nobody.image"
-    describe no-target '[Image]' "Path=$known" 'Format=raw' '[View]' 'MountPoint=/srv/not-there'
-    ! systemctl start rawview@no-target 2>/dev/null || fail "mounted over nothing"
-    has "$(systemctl status --no-pager --full rawview@no-target || true)" "/srv/not-there" "systemctl status"
-    systemctl reset-failed rawview@no-target
+    ! systemctl start rawview@nobody 2>/dev/null || fail "started without a descriptor"
+    has "$(systemctl status --no-pager --full rawview@nobody || true)" "Assertion failed" "systemctl status"
+    ok "refused: no descriptor"
+    describe untargeted '[Image]' "Path=$known" 'Format=raw' '[View]' 'MountPoint=/srv/not-there'
+    ! systemctl start rawview@untargeted 2>/dev/null || fail "mounted over nothing"
+    has "$(systemctl status --no-pager --full rawview@untargeted || true)" "/srv/not-there" "systemctl status"
+    systemctl reset-failed rawview@untargeted
     ok "refused: a mount point that is not there"
 }
 
@@ -166,11 +169,26 @@ test_ends_from_outside() {
 
     start web
     kill -KILL "$(worker_pid web)"
+    wait_for 10 restarted web 1
+    wait_for 10 state_is web active
+    cmp $images/web.qcow2 $known || fail "the view after the worker died"
+    is "$(grep -c " / $images/web.qcow2 " /proc/self/mountinfo)" 1 "mounts on top of each other"
+    stop web
+    is "$(identity $images/web.qcow2)" "$before" "the image after the worker died"
+    ok "kill -9 of the worker: the unit starts again"
+
+    mkdir -p /etc/systemd/system/rawview@.service.d
+    printf '[Service]\nRestart=no\n' >/etc/systemd/system/rawview@.service.d/once.conf
+    systemctl daemon-reload
+    start web
+    kill -KILL "$(worker_pid web)"
     wait_for 10 state_is web failed
     not_mounted $images/web.qcow2
     is "$(timeout 5 sha256sum <$images/web.qcow2)" "${before%%$'\n'*}" "the image after the worker died"
+    is "$(property web ExecMainStatus)" 74 "exit status after the worker died"
+    has "$(systemctl status --no-pager --full rawview@web || true)" "worker" "systemctl status"
     systemctl reset-failed rawview@web
-    ok "kill -9 of the worker: the unit fails, and no stale mount is left"
+    ok "kill -9 of the worker, without restart: the unit fails, and no stale mount is left"
 
     start web
     # The whole service at once: nobody is left to unmount, except what the unit itself brings along.
@@ -179,7 +197,7 @@ test_ends_from_outside() {
     systemctl reset-failed rawview@web
     start web
     timeout 20 cmp $images/web.qcow2 $known || fail "the view after kill -9 of everything"
-    is "$(findmnt -n -t fuse.rawview $images/web.qcow2 | wc -l)" 1 "mounts on top of each other"
+    is "$(grep -c " / $images/web.qcow2 " /proc/self/mountinfo)" 1 "mounts on top of each other"
     stop web
     not_mounted $images/web.qcow2
     is "$(identity $images/web.qcow2)" "$before" "the image at the end"

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "nodes.h"
+
+#include "block/chain.h"
+#include "fake/shelf.h"
+
+#include <errno.h>
+
+static int plain_open(Node *n, Opener *opener, Err *err)
+{
+        return store_get_size(n->store, &n->size);
+}
+
+static void plain_close(Node *n)
+{
+}
+
+static int plain_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
+{
+        *ret = (Extent){ .kind = EXTENT_DATA, .len = n->size, .store = n->store, .in_place = true };
+        return 0;
+}
+
+/* Stands for raw: the floor of the formats is above this one. */
+static const Format format_plain = {
+        .name = "raw", .open = plain_open, .close = plain_close, .map = plain_map
+};
+
+static const Format *const formats[] = { &format_fake, NULL };
+
+typedef struct Scene {
+        Shelf shelf;
+        Cache *cache;
+        ChainRequest request;
+} Scene;
+
+static void scene_open(Scene *s)
+{
+        shelf_init(&s->shelf);
+        s->cache = new_cache();
+        s->request = (ChainRequest){ .formats = formats,
+                                     .raw = &format_plain,
+                                     .opener = &s->shelf.opener,
+                                     .cache = s->cache };
+}
+
+static void scene_close(Scene *s)
+{
+        cache_free(s->cache);
+        shelf_done(&s->shelf);
+}
+
+static void put_fake(
+        Scene *s, const char *name, const char *layout, const char *backing, const char *below)
+{
+        FakeImage image = { .size = strlen(layout) * G,
+                            .granule = G,
+                            .layout = layout,
+                            .backing = backing,
+                            .below = below };
+        Store *store = NULL;
+        assert_int_equal(fake_make(&image, &store), 0);
+        assert_int_equal(shelf_put(&s->shelf, name, 0, store), 0);
+}
+
+static void put_text(Scene *s, const char *name, const char *text)
+{
+        Store *store = NULL;
+        assert_int_equal(mem_store_new(text, strlen(text), &store), 0);
+        assert_int_equal(shelf_put(&s->shelf, name, 0, store), 0);
+}
+
+static Node *scene_chain(Scene *s, const char *top)
+{
+        Store *store = NULL;
+        Node *n = NULL;
+        Err err = { "" };
+        assert_int_equal(shelf_open(&s->shelf, top, &store), 0);
+        if (chain_open(&s->request, store, &n, &err) < 0)
+                fail_msg("%s: %s", top, err.text);
+        return n;
+}
+
+/* The top store stays the caller's, who frees it here. */
+static void scene_refuses(Scene *s, const char *top, int code, const char *text)
+{
+        _cleanup_store_ Store *store = NULL;
+        Node *n = NULL;
+        Err err = { "" };
+        assert_int_equal(shelf_open(&s->shelf, top, &store), 0);
+        int r = chain_open(&s->request, store, &n, &err);
+        if (r != -code || strcmp(err.text, text) != 0)
+                fail_msg("%s: %d, %s", top, r, err.text);
+        assert_null(n);
+}
+
+static void test_layers_shine_through(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_fake(&s, "top", "d...", "mid", "fake");
+        put_fake(&s, "mid", ".d..", "file:base", "raw");
+        put_text(&s, "base", "raw bytes");
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_guest_bytes(n, 'A', G, 0);
+                assert_guest_bytes(n, 'B', G, G);
+                assert_guest_bytes(n, 0, G, 2 * G);
+                assert_false(n->guessed);
+                assert_string_equal(n->backing->backing->format->name, "raw");
+                assert_false(n->backing->backing->guessed);
+                assert_null(n->backing->backing->backing);
+        }
+        scene_close(&s);
+}
+
+static void test_layers_below_are_read_only(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        s.request.writable = true;
+        put_fake(&s, "top", "d.", "base", "fake");
+        put_fake(&s, "base", "dd", NULL, NULL);
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_true(n->writable);
+                assert_false(n->backing->writable);
+                assert_int_equal(node_write(n, "xx", 2, G - 1), 0);
+                assert_guest_bytes(n->backing, 'B', G, G);
+        }
+        scene_close(&s);
+}
+
+static void test_raw_is_guessed_only_for_reading(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_text(&s, "disk", "no magic at all");
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "disk");
+                assert_string_equal(n->format->name, "raw");
+                assert_true(n->guessed);
+                assert_guest_bytes(n, 'n', 1, 0);
+        }
+        s.request.writable = true;
+        scene_refuses(
+                &s, "disk", EOPNOTSUPP,
+                "no format is recognised, and a raw disk is opened for writing only when it is "
+                "named: --format=raw");
+        s.request.format_name = "raw";
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "disk");
+                assert_false(n->guessed);
+                assert_int_equal(node_write(n, "N", 1, 0), 0);
+        }
+        scene_close(&s);
+}
+
+static void test_a_named_format_is_not_probed(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_fake(&s, "top", "d", NULL, NULL);
+        s.request.format_name = "raw";
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_guest_bytes(n, 'F', 1, 0);
+        }
+        s.request.format_name = "fake";
+        put_text(&s, "disk", "no magic at all, and long enough for a header of that");
+        scene_refuses(&s, "disk", EBADMSG, "fake: header: magic is not FAKEDISK");
+        s.request.format_name = "qcow9";
+        scene_refuses(&s, "top", EOPNOTSUPP, "format 'qcow9' is not known");
+        scene_close(&s);
+}
+
+static void test_without_an_opener_there_is_only_the_top(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        s.request.opener = NULL;
+        put_fake(&s, "top", "d.", "nowhere", "fake");
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_null(n->backing);
+                assert_string_equal(n->backing_name, "nowhere");
+        }
+        scene_close(&s);
+}
+
+static void test_the_snapshot_is_of_the_top(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        s.request.snapshot = "before";
+        put_fake(&s, "top", "d.", "base", "fake");
+        scene_refuses(&s, "top", ENOENT, "fake: there is no snapshot 'before'");
+        scene_close(&s);
+}
+
+static void test_what_a_layer_must_state(void **state)
+{
+        static const struct {
+                const char *backing, *below;
+                int code;
+                const char *text;
+        } cases[] = {
+                { "base", NULL, EOPNOTSUPP,
+                  "backing file 'base': the image does not state its format, and it is not guessed; "
+                  "`qemu-img rebase -u -b NAME -F FORMAT IMAGE` states it" },
+                { "base", "qcow9", EOPNOTSUPP, "backing file 'base': format 'qcow9' is not known" },
+                { "gone", "fake", ENOENT,
+                  "backing file 'gone': cannot open it: No such file or directory" },
+                { "nbd:h", "fake", EOPNOTSUPP,
+                  "backing file 'nbd:h': protocol 'nbd:' is not a local file" },
+                { "text", "fake", EBADMSG,
+                  "backing file 'text': fake: header: magic is not FAKEDISK" },
+                { "json:{\"driver\":\"raw\",\"file.filename\":\"base\"}", "fake", EBADMSG,
+                  "backing file 'json:{\"driver\":\"raw\",\"file.filename\":\"base\"}': the image states "
+                  "format 'fake' and, in the name, 'raw'" },
+                { "gone\n\33[2J", "fake", ENOENT,
+                  "backing file 'gone??[2J': cannot open it: No such file or directory" },
+        };
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Scene s;
+                scene_open(&s);
+                put_fake(&s, "top", ".", cases[i].backing, cases[i].below);
+                put_fake(&s, "base", "d", NULL, NULL);
+                put_text(&s, "text",
+                         "a text that is long enough to hold the header of a fake image");
+                scene_refuses(&s, "top", cases[i].code, cases[i].text);
+                scene_close(&s);
+        }
+}
+
+static void test_a_json_name_states_the_format(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_fake(&s, "top", ".", "json:{\"driver\":\"fake\",\"file\":{\"filename\":\"base\"}}",
+                 NULL);
+        put_fake(&s, "base", "d", NULL, NULL);
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_guest_bytes(n, 'A', G, 0);
+        }
+        scene_close(&s);
+}
+
+/* A layer that names a whole header in its data is still what its overlay says. */
+static void test_a_planted_header_is_not_followed(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_fake(&s, "top", ".", "planted", "raw");
+        put_fake(&s, "planted", ".", "/etc/shadow", "raw");
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_guest_bytes(n, 'F', 1, 0);
+                assert_null(n->backing->backing_name);
+                assert_int_equal(s.shelf.opened, 2);
+        }
+        scene_close(&s);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_layers_shine_through),
+                cmocka_unit_test(test_layers_below_are_read_only),
+                cmocka_unit_test(test_raw_is_guessed_only_for_reading),
+                cmocka_unit_test(test_a_named_format_is_not_probed),
+                cmocka_unit_test(test_without_an_opener_there_is_only_the_top),
+                cmocka_unit_test(test_the_snapshot_is_of_the_top),
+                cmocka_unit_test(test_what_a_layer_must_state),
+                cmocka_unit_test(test_a_json_name_states_the_format),
+                cmocka_unit_test(test_a_planted_header_is_not_followed),
+        };
+        return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
+}

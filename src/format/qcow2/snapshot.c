@@ -107,7 +107,7 @@ int qcow2_snapshot_next(Node *n, Qcow2Cursor *c, Qcow2Snapshot *ret, Err *err)
 {
         const Qcow2 *q = n->state;
         const Qcow2Header *h = &q->header;
-        _cleanup_free_ void *body = NULL;
+        _cleanup_free_ void *whole = NULL;
         Qcow2DiskSnapshot d;
 
         if (c->index == h->snapshot_count)
@@ -135,11 +135,12 @@ int qcow2_snapshot_next(Node *n, Qcow2Cursor *c, Qcow2Snapshot *ret, Err *err)
         if (c->done > QCOW2_SNAPSHOT_TABLE_LEN_MAX)
                 return err_set(err, EFBIG, "the snapshot table is longer than %d bytes",
                                QCOW2_SNAPSHOT_TABLE_LEN_MAX);
-        /* One byte more than there is, so that nameless entries are no special case. */
-        r = table_read(n->store, pos, len + 1, 1, "snapshot table", &body, err);
+        /* With the fixed part once more, so that an entry without name and id is no special case. */
+        r = table_read(n->store, pos - sizeof(d), sizeof(d) + len, 1, "snapshot table", &whole,
+                       err);
         if (r < 0)
                 return r;
-        r = qcow2_snapshot_parse(h, &d, body, c->index, ret, err);
+        r = qcow2_snapshot_parse(h, &d, (const uint8_t *)whole + sizeof(d), c->index, ret, err);
         if (r < 0)
                 return r;
         c->index++;

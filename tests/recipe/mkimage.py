@@ -59,7 +59,7 @@ class Raw:
 
 
 class Special:
-    """A symbolic link, a folder, a fifo."""
+    """A link, a folder, a fifo."""
 
     def __init__(self, kind, target):
         self.kind, self.target = kind, target
@@ -67,6 +67,8 @@ class Special:
     def make(self, path):
         if self.kind == "link":
             os.symlink(self.target, path)
+        elif self.kind == "hard link":
+            os.link(os.path.join(os.path.dirname(path), self.target), path)
         elif self.kind == "folder":
             os.mkdir(path)
         else:
@@ -147,7 +149,9 @@ class Recipe:
         self.add_file(options, Raw(options, 1 + len(self.files)))
 
     def say_link(self, rest):
-        self.add_file(self.options(rest[1:]), Special("link", rest[0]))
+        options = self.options(rest[1:])
+        kind = "hard link" if options.get("hard") == "yes" else "link"
+        self.add_file(options, Special(kind, rest[0]))
 
     def say_folder(self, rest):
         self.add_file(self.options(rest), Special("folder", None))

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "block/cache.h"
 #include "block/chain.h"
+#include "block/info.h"
 #include "block/limits.h"
 #include "block/opener.h"
 #include "format/formats.h"
@@ -320,6 +321,16 @@ static int check_disk(Run *run)
         return status;
 }
 
+/* What the image says of itself, for `rawview info`. */
+static int check_description(const Run *run)
+{
+        Info info = { 0 };
+        int r = run->node->format->describe ? run->node->format->describe(run->node, &info) : 0;
+
+        info_done(&info);
+        return r < 0 ? complain("cannot be described: %s", strerrorname_np(-r)) : 0;
+}
+
 /* Opening. */
 
 static int open_chain(Run *run, FolderOpener *opener, Cache *cache, Err *err)
@@ -376,8 +387,8 @@ static int run_recipe(Run *run)
         else if (run->expected.code != 0)
                 status = complain("opens, where %s is expected",
                                   strerrorname_np(run->expected.code));
-        else
-                status = check_disk(run);
+        else if (check_description(run) != 0 || check_disk(run) != 0)
+                status = 1;
         run->node = node_close(run->node);
         if (taken > OPEN_SECONDS)
                 status = complain("opening took %.1f s", taken);

@@ -110,8 +110,6 @@ static int qcow2_describe_bitmap(Node *n, Qcow2Cursor *c, Info *info)
         if (r < 0)
                 return r;
         size_t len = from_be16(d.name_size);
-        if (!in_range(c->done, round_up(sizeof(d) + len, 8), q->bitmaps_len))
-                return -EBADMSG;
         r = store_read(n->store, name, len, q->bitmaps_pos + c->done + sizeof(d));
         if (r < 0)
                 return r;

@@ -62,7 +62,8 @@ static int qcow2_head_read(
                 return r;
         *ret = (Qcow2Head){
                 .bytes = bytes,
-                .end = h->backing_pos ? h->backing_pos : qcow2_cluster_size(h),
+                .end = h->backing_pos ? u64_min(h->backing_pos, qcow2_cluster_size(h))
+                                      : qcow2_cluster_size(h),
         };
         *ret_bytes = TAKE(bytes);
         return 0;
@@ -310,8 +311,6 @@ int qcow2_refuse_features(Store *s, const Qcow2Header *h, Err *err)
         int r = qcow2_head_read(s, h, &bytes, &head, err);
         if (r < 0)
                 return r;
-        /* Its place may be nonsense in an image that we do not know how to read. */
-        head.end = u64_min(head.end, qcow2_cluster_size(h));
         name = qcow2_feature_name(h, &head, QCOW2_FEATURE_INCOMPATIBLE, bit);
         if (others > 0)
                 snprintf(more, sizeof(more), " (and %d other unknown feature%s)", others,

@@ -7,6 +7,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Whatever fits the L1 table is a disk that we can show. */
+_Static_assert((uint64_t)QCOW2_L1_COUNT_MAX << (2 * QCOW2_CLUSTER_BITS_MAX - 3) <= LIMIT_DISK_SIZE,
+               "a full L1 table is within the limit of disks");
+
 static const uint8_t qcow2_magic[4] = { 'Q', 'F', 'I', 0xfb };
 
 static void qcow2_header_parse(const Qcow2DiskHeader *d, Qcow2Header *h)
@@ -36,9 +40,7 @@ static void qcow2_header_parse_v3(const Qcow2DiskHeader *d, Qcow2Header *h)
         h->autoclear = from_be64(d->autoclear_features);
         h->refcount_order = from_be32(d->refcount_order);
         h->header_len = from_be32(d->header_length);
-        /* The field came later than version 3: shorter headers mean deflate. */
-        if (h->header_len > QCOW2_V3_HEADER_LEN)
-                h->compression = d->compression_type;
+        h->compression = d->compression_type;
 }
 
 static int qcow2_read_part(Store *s, void *buf, size_t len, uint64_t pos, Err *err)
@@ -71,6 +73,7 @@ static int qcow2_header_load(Store *s, Qcow2Header *h, Err *err)
                             QCOW2_V2_HEADER_LEN, err);
         if (r < 0)
                 return r;
+        /* This field came later than version 3: a shorter header means 0, deflate. */
         if (from_be32(d.header_length) > QCOW2_V3_HEADER_LEN) {
                 r = qcow2_read_part(s, &d.compression_type, sizeof(d.compression_type),
                                     QCOW2_V3_HEADER_LEN, err);
@@ -154,9 +157,6 @@ int qcow2_check_l1(const Qcow2Header *h,
         uint64_t range = UINT64_C(1) << (2 * h->cluster_bits - entry_bits);
         uint64_t needed = div_round_up(size, range);
 
-        if (size > LIMIT_DISK_SIZE)
-                return err_set(err, EFBIG, "size %" PRIu64 "%s is more than %" PRIu64, size, whose,
-                               (uint64_t)LIMIT_DISK_SIZE);
         if (needed > QCOW2_L1_COUNT_MAX)
                 return err_set(err, EFBIG,
                                "size %" PRIu64 "%s needs an L1 table of %" PRIu64

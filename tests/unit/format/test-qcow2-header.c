@@ -54,7 +54,7 @@ static const Case cases[] = {
         { "header_length 512", { { IMAGE_HEADER_LENGTH, 4, 512 } } },
         { "header_length 513", { { IMAGE_HEADER_LENGTH, 4, 513 } }, -EBADMSG, "header_length 513" },
         { "104 leaves compression out",
-          { { IMAGE_HEADER_LENGTH, 4, 104 }, { IMAGE_COMPRESSION_TYPE, 8, 0 } } },
+          { { IMAGE_HEADER_LENGTH, 4, 104 }, { IMAGE_COMPRESSION_TYPE, 1, 5 } } },
 
         { "refcount_order 0", { { IMAGE_REFCOUNT_ORDER, 4, 0 } } },
         { "refcount_order 6", { { IMAGE_REFCOUNT_ORDER, 4, 6 } } },

@@ -122,7 +122,7 @@ refused 2 'allow-other.*(auto|yes|no)' "$RAWVIEW" mount --allow-other=perhaps di
 # Only the worker knows the formats.
 refused 1 'format.*nonsense' "$RAWVIEW" mount --format=nonsense disk.qcow2 mp
 refused 2 'writable' "$RAWVIEW" mount --writable=perhaps disk.qcow2 mp
-refused 2 'pidfile|-p' "$RAWVIEW" mount disk.qcow2 mp -p
+refused 2 "pidfile|argument -- 'p'" "$RAWVIEW" mount disk.qcow2 mp -p
 refused 2 'references.*nonsense' "$RAWVIEW" mount --references=nonsense disk.qcow2 mp
 
 step "a pidfile that cannot be written"

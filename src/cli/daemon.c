@@ -22,7 +22,6 @@ enum {
         /* Where rawviewd finds the pipe on which we wait. */
         DAEMON_READY_FD = 3,
         DAEMON_EXEC_FAILED = 127,
-        DAEMON_EXIT_USAGE = 64,
 };
 
 static int daemon_append(DaemonCommand *c, char *word)
@@ -157,9 +156,8 @@ static int daemon_judge(pid_t pid)
         if (ended == pid && WIFSIGNALED(status))
                 log_line(LOG_LEVEL_ERROR, DAEMON_PROGRAM " was ended by signal %d (%s)",
                          WTERMSIG(status), strsignal(WTERMSIG(status)));
-        return ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == DAEMON_EXIT_USAGE
-                       ? CLI_USAGE
-                       : CLI_FAILURE;
+        return ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == CLI_USAGE ? CLI_USAGE
+                                                                                     : CLI_FAILURE;
 }
 
 int daemon_start(DaemonCommand *c)

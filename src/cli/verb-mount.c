@@ -260,5 +260,8 @@ int verb_mount(int argc, char **argv)
         int status = mount_parse(&m, argc, argv);
         if (status != CLI_OK || m.ended)
                 return status;
+        status = daemon_add(&m.command, "--for-command");
+        if (status != CLI_OK)
+                return status;
         return m.foreground ? daemon_become(&m.command) : daemon_start(&m.command);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -21,6 +22,7 @@ enum {
         MAIN_READY_FD,
         MAIN_PID_FILE,
         MAIN_BACKGROUND,
+        MAIN_FOR_COMMAND,
         MAIN_CONFIG,
 };
 
@@ -29,7 +31,8 @@ enum {
 typedef struct Arguments {
         const char *name; /* of a descriptor, or NULL */
         ManagerOptions manager;
-        LogLevel level; /* 0: not chosen */
+        LogLevel level;   /* 0: not chosen */
+        bool for_command; /* exit as rawview(1) does */
         struct option options[MAIN_OPTIONS_MAX];
 } Arguments;
 
@@ -43,6 +46,7 @@ static void main_fill_options(struct option *to)
                 { "ready-fd", required_argument, NULL, MAIN_READY_FD },
                 { "pidfile", required_argument, NULL, MAIN_PID_FILE },
                 { "background", no_argument, NULL, MAIN_BACKGROUND },
+                { "for-command", no_argument, NULL, MAIN_FOR_COMMAND },
         };
         size_t count = sizeof(own) / sizeof(own[0]);
         ConfigOption o;
@@ -68,6 +72,7 @@ static int main_print_help(void)
              "IMAGE. It is started by rawview@NAME.service or by 'rawview mount'.\n"
              "\n"
              "  --background            let go of the terminal once the view is up\n"
+             "  --for-command           exit with 0, 1 or 2, as rawview does\n"
              "  --pidfile=FILE          write the process id there once the view is up\n"
              "  --ready-fd=N            write the path of the view there once it is up\n"
              "  -v, --verbose           say more\n"
@@ -127,6 +132,9 @@ static int main_take_option(Arguments *a, Config *c, int got)
                 return EX_USAGE;
         case MAIN_BACKGROUND:
                 a->manager.background = true;
+                return -1;
+        case MAIN_FOR_COMMAND:
+                a->for_command = true;
                 return -1;
         case '?':
                 return EX_USAGE;
@@ -222,6 +230,13 @@ static int main_configure(Arguments *a, Config *c, int argc, char **argv)
         return EX_CONFIG;
 }
 
+static int main_simplify(int status)
+{
+        if (status == EX_OK)
+                return 0;
+        return status == EX_USAGE ? 2 : 1;
+}
+
 int main(int argc, char **argv)
 {
         Arguments a = { .manager.ready_fd = -1 };
@@ -231,5 +246,7 @@ int main(int argc, char **argv)
         main_fill_options(a.options);
         log_open("rawview", LOG_LEVEL_NOTICE);
         int status = main_configure(&a, &c, argc, argv);
-        return status >= 0 ? status : manager_run(&c, &a.manager);
+        if (status < 0)
+                status = manager_run(&c, &a.manager);
+        return a.for_command ? main_simplify(status) : status;
 }

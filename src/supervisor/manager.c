@@ -96,9 +96,9 @@ static int manager_mount(Manager *m, Err *err)
 {
         m->phase = PHASE_MOUNT;
         int r = mount_view(&m->target, m->config, m->image.layers[0].path, &m->mount, err);
-        if (r < 0)
-                return r;
-        return init_exchange(m->mount.fuse_fd, &m->init, err);
+        if (r >= 0)
+                r = init_exchange(m->mount.fuse_fd, &m->init, err);
+        return r < 0 ? err_prefix(err, r, "%s", m->target.path) : 0;
 }
 
 static int manager_start_serving(Manager *m, Err *err)
@@ -182,10 +182,12 @@ static int manager_start(Manager *m, Err *err)
         if (r < 0)
                 return r;
         r = manager_open_image(m, err);
-        if (r >= 0)
-                r = manager_mount(m, err);
-        if (r >= 0)
-                r = manager_start_serving(m, err);
+        if (r < 0)
+                return err_prefix(err, r, "%s", m->config->path);
+        r = manager_mount(m, err);
+        if (r < 0)
+                return r;
+        r = manager_start_serving(m, err);
         if (r >= 0)
                 r = manager_look(m, err);
         if (r < 0)

@@ -43,7 +43,7 @@ typedef struct Manager {
         int signals; /* signalfd */
         Phase phase;
         Stage stage;
-        bool stop_asked;
+        unsigned stop_asked; /* how often; twice means that it may cost data */
         bool worker_gone;
         bool pid_file_written;
         MessageSealed sealed;

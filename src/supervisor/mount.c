@@ -37,7 +37,7 @@ static int mount_as_root(
         if (!c->writable)
                 flags |= MS_RDONLY;
         if (mount(source, target->link, MOUNT_TYPE_VIEW, flags, options) < 0)
-                return err_set(err, errno, "cannot mount a view over %s: %m", target->path);
+                return err_set(err, errno, "cannot mount a view over it: %m");
         m->fuse_fd = fd_take(&fd);
         return 0;
 }
@@ -49,12 +49,10 @@ static int mount_check_writable(const Target *target, Err *err)
                 return 0;
         if (errno == EACCES)
                 return err_set(err, EACCES,
-                               "%s is not writable by you, and fusermount3 mounts only over files "
-                               "that its caller may write; give another MOUNTPOINT",
-                               target->path);
+                               "is not writable by you, and fusermount3 mounts only over files "
+                               "that its caller may write; give another MOUNTPOINT");
         return err_set(err, errno,
-                       "%s: fusermount3 mounts only over files that its caller may write: %m",
-                       target->path);
+                       "fusermount3 mounts only over files that its caller may write: %m");
 }
 
 static int mount_user_options(
@@ -84,7 +82,7 @@ static int mount_as_user(
                         break;
                 m->allow_other_refused = allow_other;
         }
-        return r < 0 ? err_prefix(err, r, "cannot mount a view over %s", target->path) : 0;
+        return r < 0 ? err_prefix(err, r, "cannot mount a view over it") : 0;
 }
 
 /* Finds the new mount, and makes sure that nobody else was quicker: ours must lie directly on the file. */
@@ -95,19 +93,18 @@ static int mount_find(const Target *target, Mount *m, Err *err)
 
         int r = target_get_mount_id(target, &id);
         if (r < 0)
-                return err_set(err, -r, "cannot find the new mount over %s: %m", target->path);
+                return err_set(err, -r, "cannot find the new mount: %m");
         r = mount_table_read(&table, err);
         if (r < 0)
                 return r;
         const MountEntry *e = mount_table_find(&table, id);
         if (!e || id == target->mount_id || strcmp(e->type, MOUNT_TYPE_VIEW) != 0)
-                return err_set(err, ENOENT, "the new mount over %s is gone already", target->path);
+                return err_set(err, ENOENT, "the new mount is gone already");
         m->id = id;
         m->device_major = e->device_major;
         m->device_minor = e->device_minor;
         if (e->parent != target->mount_id)
-                return err_set(err, EBUSY, "%s was covered by somebody else at the same moment",
-                               target->path);
+                return err_set(err, EBUSY, "was covered by somebody else at the same moment");
         return 0;
 }
 

@@ -22,7 +22,7 @@ typedef struct Mount {
                 .fuse_fd = -1, \
         }
 
-/* `source` is the path of the image. On failure nothing is mounted. */
+/* `source` is the path of the image. On failure nothing is mounted; the text does not name the target. */
 int mount_view(const Target *target, const Config *c, const char *source, Mount *ret, Err *err);
 
 /* Unmounts if the mount is still there and ours; 1: it was not. EBUSY: in use. */

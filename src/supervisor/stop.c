@@ -6,6 +6,7 @@
 #include "supervisor/watch.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
@@ -19,11 +20,18 @@ enum {
         STOP_RETRY_MS = 100,
         STOP_HOLDERS_MS = 5 * 1000,
         STOP_ABORTED_MS = 30 * 1000,
+        STOP_URGENT_MS = 1000,
 };
 
 static void stop_ask_for_time(void)
 {
         sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%d", 2 * STOP_SAY_MS * 1000);
+}
+
+/* Who asks twice does not want to wait for a worker that may hang. */
+static bool stop_is_urgent(const Manager *m)
+{
+        return m->stop_asked > 1;
 }
 
 /* Whatever programs have written is with the worker afterwards, and on disk as far as it could be. */
@@ -40,7 +48,7 @@ static int stop_flush(Manager *m, Err *err)
         do {
                 stop_ask_for_time();
                 r = watch_step(m, a.pidfd, STOP_SAY_MS);
-        } while (r == 0 && !m->worker_gone && watch_now_ms() < end);
+        } while (r == 0 && !m->worker_gone && !stop_is_urgent(m) && watch_now_ms() < end);
 
         r = attempt_finish(&a, 0, NULL);
         /* Somebody has unmounted it: the worker flushes when it sees that. */
@@ -97,13 +105,13 @@ static int stop_detach(Manager *m)
 static int stop_wait_for_flush(Manager *m)
 {
         int64_t end = watch_now_ms() + STOP_FLUSH_MS;
-        int r;
+        int r = 0;
 
-        do {
+        while (r >= 0 && !m->worker_gone && !stop_is_urgent(m) && watch_now_ms() < end) {
                 stop_ask_for_time();
-                r = watch_worker_end(m, STOP_SAY_MS);
-        } while (r == -ETIMEDOUT && watch_now_ms() < end);
-        return r;
+                r = watch_step(m, -1, STOP_SAY_MS);
+        }
+        return r < 0 ? r : watch_worker_end(m, STOP_URGENT_MS);
 }
 
 int stop_view(Manager *m, Err *err)

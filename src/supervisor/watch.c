@@ -171,7 +171,7 @@ static void watch_take_signal(Manager *m)
         if (read(m->signals, &s, sizeof(s)) != sizeof(s))
                 return;
         if (s.ssi_signo == SIGTERM || s.ssi_signo == SIGINT)
-                m->stop_asked = true;
+                m->stop_asked++;
         else if (s.ssi_signo == SIGHUP)
                 log_line(LOG_LEVEL_NOTICE, "%s: SIGHUP is ignored: there is nothing to reload",
                          m->config->path);

@@ -80,7 +80,7 @@ tour() {
     show qemu-img convert -f qcow2 -O raw "$disk" "$known"
     before=$(sha256sum <"$disk")
     after_time=$(stat -c %y "$disk")
-    expect "QCOW2" file -b "$disk"
+    expect "QEMU QCOW" file -b "$disk"
     say "sha256 ${before%% *}"
 
     step "showing it over itself"
@@ -99,7 +99,7 @@ tour() {
 
     step "unmounting"
     unmount
-    expect "QCOW2" file -b "$disk"
+    expect "QEMU QCOW" file -b "$disk"
     [ "$(sha256sum <"$disk")" = "$before" ] || die "the image has changed"
     [ "$(stat -c %y "$disk")" = "$after_time" ] || die "the image's time has changed"
     say "sha256 ${before%% *}"

@@ -25,9 +25,20 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 
-# Prints a command as one would type it, and runs it.
+# Prints a command as one would type it.
+typed() {
+    local word line='$'
+    for word in "$@"; do
+        [ "$word" != "$rawview" ] || word=rawview
+        [[ $word != *[[:blank:]\?]* ]] || word="'$word'"
+        line+=" $word"
+    done
+    say "$line"
+}
+
+# Prints a command, and runs it.
 show() {
-    printf '$ %s\n' "$*"
+    typed "$@"
     "$@"
 }
 
@@ -35,7 +46,7 @@ show() {
 expect() {
     local what=$1 output
     shift
-    printf '$ %s\n' "$*"
+    typed "$@"
     output=$("$@" 2>&1) || die "that failed: $output"
     printf '%s\n' "$output"
     [[ $output == *"$what"* ]] || die "that should have said '$what'"
@@ -43,7 +54,7 @@ expect() {
 
 mount_over_itself() {
     [ -c /dev/fuse ] || die "this machine has no /dev/fuse: FUSE is not in its kernel, or not in its container"
-    printf '$ rawview mount -d -p %s %s\n' "$work/pid" "$1"
+    typed "$rawview" mount -d -p "$work/pid" "$1"
     shown=$("$rawview" mount -d -p "$work/pid" "$1") || {
         shown=
         die "the mount failed"
@@ -89,7 +100,7 @@ tour() {
     step "the same name is a raw disk now"
     expect "boot sector" file -b "$disk"
     expect "67108864" stat -c '%s bytes, mode %a' "$disk"
-    expect "${disk}1" sfdisk -l "$disk"
+    expect "83 Linux" sfdisk -l "$disk"
     show cmp "$disk" "$known" || die "the view differs from what qemu-img convert made"
     say "(no difference from what qemu-img convert made of it)"
     expect "hello from inside" debugfs -R 'cat /hello' "$disk?offset=1048576"
@@ -106,8 +117,8 @@ tour() {
 
     step "seen"
     say "A compressed qcow2 was a raw disk under its own name: file, sfdisk, cmp, dd, debugfs and e2fsck read it as one,"
-    say "without root's rights for any of them. Its bytes were those that qemu-img makes of it. After the unmount it is"
-    say "the same qcow2 as before, to the byte."
+    say "which takes no root's rights. Its bytes were those that qemu-img makes of it. After the unmount it is the same"
+    say "qcow2 as before, to the byte."
 }
 
 visit() {

@@ -83,7 +83,7 @@ static int mount_print_help(void)
         for (size_t i = 0; config_get_option(i, &o); i++) {
                 const char *letter = "    ";
                 char left[64];
-                if (mount_is_word(o.name))
+                if (mount_is_word(o.name) || o.later)
                         continue;
                 for (size_t l = 0; l < sizeof(letters) / sizeof(letters[0]); l++)
                         if (strcmp(o.name, letters[l].name) == 0)

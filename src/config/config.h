@@ -52,6 +52,7 @@ void config_done(Config *c);
 typedef struct ConfigOption {
         const char *name;  /* "allow-other" */
         bool needs_value;  /* a boolean may stand alone */
+        bool later;        /* refused by config_settle: not for a list of options */
         bool is_path;      /* one file, which must be absolute when it is set */
         const char *value; /* what to call it in a list of options: "SIZE" */
         const char *doc;

@@ -30,6 +30,7 @@ typedef struct ConfigKey {
         uint64_t initial;  /* of a number */
         const char *const *words;
         const char *doc;
+        bool later; /* config_settle refuses it: a later version serves it */
 } ConfigKey;
 
 /* `text` is not empty. On failure the value is as it was; the text says what is allowed. */

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""manual.py PROGRAM PAGE [VERB...]: --help and the man page name the same long options.
+"""manual.py PROGRAM PAGE: --help and the man page name the same commands and long options.
 
-PAGE is the .scd source. Of each VERB the text of `PROGRAM VERB --help` is read too. The part of the page that follows
+PAGE is the .scd source. Of each command that stands beneath "Commands:" its own --help is read too. The part of the page that follows
 "# SEE ALSO" is not looked at, nor are options in lines that show another program (they begin with a blank or "$").
 """
 import os
@@ -16,14 +16,16 @@ import tree
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*[a-z0-9])")
 
 
-def help_options(program, verbs):
-    found = set()
-    for words in [[], *([v] for v in verbs)]:
-        run = subprocess.run([program, *words, "--help"], capture_output=True, text=True, timeout=20)
-        if run.returncode:
-            raise SystemExit(f"{program} {' '.join(words)} --help: exit {run.returncode}\n{run.stderr}")
-        found |= set(OPTION.findall(run.stdout))
-    return found
+def help_text(program, *words):
+    run = subprocess.run([program, *words, "--help"], capture_output=True, text=True, timeout=20)
+    if run.returncode:
+        raise SystemExit(f"{' '.join([program, *words])} --help: exit {run.returncode}\n{run.stderr}")
+    return run.stdout
+
+
+def commands(text):
+    part = re.search(r"^Commands:\n((?:.+\n)+)", text, re.M)
+    return re.findall(r"^  ([a-z]+) ", part.group(1), re.M) if part else []
 
 
 def page_options(page):
@@ -33,23 +35,52 @@ def page_options(page):
     return set(OPTION.findall("\n".join(lines).replace("\\", "")))
 
 
-def check(program, page, *verbs):
-    in_help, in_page = help_options(program, verbs), page_options(page)
-    name = os.path.basename(page)
-    return [f"--{o}: in --help, not in {name}" for o in sorted(in_help - in_page)] + [
-        f"--{o}: in {name}, not in --help" for o in sorted(in_page - in_help)
-    ]
+def check(program, page):
+    text = help_text(program)
+    verbs = commands(text)
+    in_help = set(OPTION.findall(text + "".join(help_text(program, v) for v in verbs)))
+    in_page, name = page_options(page), os.path.basename(page)
+    headings = set(re.findall(r"^## (\w+)$", tree.read("", page), re.M))
+    return (
+        [f"--{o}: in --help, not in {name}" for o in sorted(in_help - in_page)]
+        + [f"--{o}: in {name}, not in --help" for o in sorted(in_page - in_help)]
+        + [f"{v}: a command without a part of its own in {name}" for v in verbs if v not in headings]
+        + [f"{h}: in {name}, and not a command" for h in sorted(headings - set(verbs))]
+    )
 
 
 def self_test():
-    script = '#!/bin/sh\ncase $1 in verb) echo "  --inner=X  y";; *) echo "-a --both | --only-help";; esac\n'
-    page = "prog(1)\n\n*--both*, *--inner*=_X_\n\t$ other --not-ours\n*--only\\-page*\n\n# SEE ALSO\n\n--elsewhere\n"
+    script = """#!/bin/sh
+case $1 in
+verb) echo "  --inner=X  y" ;;
+mute) ;;
+*) printf 'Commands:\\n  verb   z\\n  mute   z\\n\\n-a --both | --only-help\\n' ;;
+esac
+"""
+    page = """prog(1)
+
+*--both*
+\t$ other --not-ours
+*--only\\-page*
+
+## verb
+*--inner*=_X_
+
+## gone
+
+# SEE ALSO
+
+--elsewhere
+"""
     with tree.made_up({"prog": script, "prog.1.scd": page}) as root:
-        os.chmod(os.path.join(root, "prog"), 0o755)
+        program = os.path.join(root, "prog")
+        os.chmod(program, 0o755)
         tree.expect(
-            check(os.path.join(root, "prog"), os.path.join(root, "prog.1.scd"), "verb"),
+            check(program, os.path.join(root, "prog.1.scd")),
             "--only-help: in --help",
             "--only-page: in prog.1.scd",
+            "mute: a command without",
+            "gone: in prog.1.scd, and not a command",
         )
 
 

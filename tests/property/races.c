@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Eight threads on one granule and its neighbours, on a store that takes its time. Each thread has bytes of its own in
+ * every granule: what it wrote is there afterwards, whoever got the granule its place.
+ */
+#include "sample.h"
+
+#include "base/cleanup.h"
+#include "block/cache.h"
+#include "block/limits.h"
+#include "block/node.h"
+#include "store/slow.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../unit/fd-count.h"
+
+enum {
+        THREADS = 8,
+        SLICE = 64,
+        ROUNDS = 3,
+        SLOW_USEC = 200,
+};
+
+typedef struct Arena {
+        Node *node;
+        pthread_barrier_t together;
+        atomic_int wrong;
+} Arena;
+
+typedef struct Fighter {
+        Arena *arena;
+        uint8_t number;
+        bool flushes;
+        pthread_t thread;
+} Fighter;
+
+/* Where this thread's bytes of a granule are: not side by side, so that fills lie between them. */
+static uint64_t slice_of(uint64_t granule, uint8_t number)
+{
+        return granule * SAMPLE_GRANULE + 200 + number * 450U;
+}
+
+static uint8_t mark_of(uint64_t granule, uint8_t number, int round)
+{
+        return (uint8_t)(1 + number * 31 + granule * 3 + (uint64_t)round);
+}
+
+static bool slice_holds(Node *n, uint64_t off, uint8_t mark)
+{
+        uint8_t buf[SLICE];
+        if (node_read(n, buf, SLICE, off) < 0)
+                return false;
+        for (int i = 0; i < SLICE; i++)
+                if (buf[i] != mark)
+                        return false;
+        return true;
+}
+
+static void fighter_write(Fighter *f, uint64_t granule, int round)
+{
+        uint8_t bytes[SLICE];
+        uint64_t off = slice_of(granule, f->number);
+        uint8_t mark = mark_of(granule, f->number, round);
+
+        memset(bytes, mark, SLICE);
+        if (node_write(f->arena->node, bytes, SLICE, off) < 0)
+                atomic_fetch_add(&f->arena->wrong, 1);
+        if (!slice_holds(f->arena->node, off, mark))
+                atomic_fetch_add(&f->arena->wrong, 1);
+        if (f->flushes && node_flush(f->arena->node) < 0)
+                atomic_fetch_add(&f->arena->wrong, 1);
+}
+
+static void *fighter_run(void *arg)
+{
+        Fighter *f = arg;
+
+        for (int round = 0; round < ROUNDS; round++)
+                for (uint64_t granule = 0; granule + 1 < SAMPLE_GRANULES; granule += 2) {
+                        pthread_barrier_wait(&f->arena->together);
+                        /* Half of them begin with the neighbour. */
+                        fighter_write(f, granule + f->number % 2, round);
+                        fighter_write(f, granule + 1 - f->number % 2, round);
+                }
+        return NULL;
+}
+
+static void fight(Arena *arena, bool flushes)
+{
+        Fighter fighters[THREADS];
+
+        assert_int_equal(pthread_barrier_init(&arena->together, NULL, THREADS), 0);
+        for (uint8_t i = 0; i < THREADS; i++) {
+                fighters[i] = (Fighter){ .arena = arena, .number = i, .flushes = flushes };
+                assert_int_equal(
+                        pthread_create(&fighters[i].thread, NULL, fighter_run, &fighters[i]), 0);
+        }
+        for (uint8_t i = 0; i < THREADS; i++)
+                pthread_join(fighters[i].thread, NULL);
+        pthread_barrier_destroy(&arena->together);
+        assert_int_equal(atomic_load(&arena->wrong), 0);
+}
+
+/* The slices hold the last marks, and around them the old contents are as they were. */
+static void assert_outcome(Node *n)
+{
+        static uint8_t found[SAMPLE_SIZE], expected[SAMPLE_SIZE];
+
+        for (uint64_t off = 0; off < SAMPLE_SIZE; off++)
+                expected[off] = sample_byte(off, 0);
+        for (uint64_t granule = 0; granule < SAMPLE_GRANULES; granule++)
+                for (uint8_t i = 0; i < THREADS; i++)
+                        memset(expected + slice_of(granule, i), mark_of(granule, i, ROUNDS - 1),
+                               SLICE);
+        assert_int_equal(node_read(n, found, SAMPLE_SIZE, 0), 0);
+        for (size_t i = 0; i < SAMPLE_SIZE; i++)
+                if (found[i] != expected[i])
+                        fail_msg("%s: guest byte %zu is %u, not %u", n->format->name, i, found[i],
+                                 expected[i]);
+}
+
+static Node *open_sample(const Sample *sample, Store *s, Cache *c)
+{
+        NodeOptions options = { .writable = true, .cache = c };
+        Node *n = NULL;
+        Err err = { "" };
+        if (node_open(sample->format, s, &options, NULL, &n, &err) < 0)
+                fail_msg("%s", err.text);
+        return n;
+}
+
+static Store *open_slow(const Sample *sample)
+{
+        Store *inner = NULL, *s = NULL;
+        assert_int_equal(sample->make(NULL, NULL, &inner), 0);
+        assert_int_equal(slow_store_new(inner, SLOW_USEC, &s), 0);
+        return s;
+}
+
+static void test_writers_of_one_granule(void **state)
+{
+        for (const Sample *sample = samples; sample->format; sample++) {
+                _cleanup_cache_ Cache *c = NULL;
+                if (!sample->writable)
+                        continue;
+                assert_int_equal(cache_new(0, &c), 0);
+                _cleanup_node_ Node *n = open_sample(sample, open_slow(sample), c);
+                Arena arena = { .node = n };
+                fight(&arena, false);
+                assert_outcome(n);
+        }
+}
+
+/* Each thread flushes what it wrote, nobody flushes afterwards: an older table may not have won. */
+static void test_flushes_at_the_same_time(void **state)
+{
+        for (const Sample *sample = samples; sample->format; sample++) {
+                _cleanup_cache_ Cache *c = NULL;
+                if (!sample->writable)
+                        continue;
+                assert_int_equal(cache_new(0, &c), 0);
+                Node *n = open_sample(sample, open_slow(sample), c);
+                Arena arena = { .node = n };
+                fight(&arena, true);
+                Store *s = TAKE(n->store);
+                node_close(n);
+                _cleanup_node_ Node *again = open_sample(sample, s, c);
+                assert_outcome(again);
+        }
+}
+
+typedef struct Sweeper {
+        Node *node;
+        atomic_bool stop;
+        atomic_int wrong;
+} Sweeper;
+
+/* A reader never meets a place that is not filled: each byte is the old one or a new one. */
+static void *sweeper_run(void *arg)
+{
+        Sweeper *w = arg;
+        while (!atomic_load(&w->stop)) {
+                static _Thread_local uint8_t buf[SAMPLE_SIZE];
+                if (node_read(w->node, buf, SAMPLE_SIZE, 0) < 0)
+                        atomic_fetch_add(&w->wrong, 1);
+                for (uint64_t off = 0; off < SAMPLE_SIZE; off++)
+                        if (buf[off] != sample_byte(off, 0) && buf[off] != 'n')
+                                atomic_fetch_add(&w->wrong, 1);
+        }
+        return NULL;
+}
+
+static void test_readers_see_old_or_new(void **state)
+{
+        for (const Sample *sample = samples; sample->format; sample++) {
+                _cleanup_cache_ Cache *c = NULL;
+                if (!sample->writable)
+                        continue;
+                assert_int_equal(cache_new(0, &c), 0);
+                _cleanup_node_ Node *n = open_sample(sample, open_slow(sample), c);
+                Sweeper sweeper = { .node = n };
+                pthread_t thread;
+                assert_int_equal(pthread_create(&thread, NULL, sweeper_run, &sweeper), 0);
+                for (uint64_t off = 100; off < SAMPLE_SIZE; off += 1000)
+                        assert_int_equal(node_write(n, "nnnnnnnn", 8, off), 0);
+                atomic_store(&sweeper.stop, true);
+                pthread_join(thread, NULL);
+                assert_int_equal(atomic_load(&sweeper.wrong), 0);
+        }
+}
+
+typedef struct Shaker {
+        Node *node;
+        uint8_t number;
+        atomic_int *wrong;
+        pthread_t thread;
+} Shaker;
+
+static void *shaker_run(void *arg)
+{
+        Shaker *k = arg;
+        uint32_t x = k->number;
+
+        for (int i = 0; i < 40; i++) {
+                uint8_t buf[5000] = { 0 };
+                uint64_t off = (x = x * 1664525 + 1013904223) % (SAMPLE_SIZE / 2);
+                int r = 0;
+                switch ((x >> 24) % 6) {
+                case 0:
+                        r = node_discard(k->node, off, sizeof(buf));
+                        break;
+                case 1:
+                        r = node_zero(k->node, off, sizeof(buf));
+                        break;
+                case 2:
+                        r = node_resize(k->node, SAMPLE_SIZE - off % 3 * 1000);
+                        break;
+                case 3:
+                        r = node_flush(k->node);
+                        break;
+                case 4:
+                        r = node_read(k->node, buf, sizeof(buf), off);
+                        break;
+                default:
+                        r = node_write(k->node, buf, sizeof(buf), off);
+                        break;
+                }
+                if (r < 0)
+                        atomic_fetch_add(k->wrong, 1);
+        }
+        return NULL;
+}
+
+/* All requests at once: no deadlock, no failure, and TSan has something to look at. */
+static void test_everything_at_once(void **state)
+{
+        for (const Sample *sample = samples; sample->format; sample++) {
+                _cleanup_cache_ Cache *c = NULL;
+                Shaker shakers[THREADS];
+                atomic_int wrong = 0;
+                if (!sample->writable)
+                        continue;
+                assert_int_equal(cache_new(0, &c), 0);
+                _cleanup_node_ Node *n = open_sample(sample, open_slow(sample), c);
+                for (uint8_t i = 0; i < THREADS; i++) {
+                        shakers[i] = (Shaker){ .node = n, .number = i, .wrong = &wrong };
+                        assert_int_equal(
+                                pthread_create(&shakers[i].thread, NULL, shaker_run, &shakers[i]),
+                                0);
+                }
+                for (uint8_t i = 0; i < THREADS; i++)
+                        pthread_join(shakers[i].thread, NULL);
+                assert_int_equal(atomic_load(&wrong), 0);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_writers_of_one_granule),
+                cmocka_unit_test(test_flushes_at_the_same_time),
+                cmocka_unit_test(test_readers_see_old_or_new),
+                cmocka_unit_test(test_everything_at_once),
+        };
+        return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sample.h"
+
+#include "base/cleanup.h"
+#include "base/disk-int.h"
+#include "fake/fake.h"
+#include "format/formats.h"
+#include "store/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <zlib.h>
+
+static int raw_sample_make(const char *name, const char *below, Store **ret)
+{
+        _cleanup_free_ uint8_t *bytes = malloc(SAMPLE_SIZE);
+        if (!bytes)
+                return -ENOMEM;
+        for (uint64_t off = 0; off < SAMPLE_SIZE; off++)
+                bytes[off] = sample_byte(off, 0);
+        return mem_store_new(bytes, SAMPLE_SIZE, ret);
+}
+
+static int fake_sample_make(const char *name, const char *below, Store **ret)
+{
+        FakeImage image = { .size = SAMPLE_SIZE,
+                            .granule = SAMPLE_GRANULE,
+                            .backing = name,
+                            .below = below,
+                            .layout = "d0.c" };
+        return fake_make(&image, ret);
+}
+
+/* Version 3 with clusters of 4096 bytes: header, L1, L2, refcount table, refcount block, data, packed data. */
+enum {
+        QCOW2_L1 = 0x1000,
+        QCOW2_L2 = 0x2000,
+        QCOW2_REFCOUNT_TABLE = 0x3000,
+        QCOW2_REFCOUNT_BLOCK = 0x4000,
+        QCOW2_DATA = 0x5000,
+        QCOW2_PACKED = 0x6000,
+        QCOW2_END = 0x7000,
+        QCOW2_NAME_AT = 0x200,
+};
+
+static void put32(uint8_t *image, size_t at, uint32_t value)
+{
+        be32 raw = to_be32(value);
+        memcpy(image + at, &raw, sizeof(raw));
+}
+
+static void put64(uint8_t *image, size_t at, uint64_t value)
+{
+        be64 raw = to_be64(value);
+        memcpy(image + at, &raw, sizeof(raw));
+}
+
+static void qcow2_sample_header(uint8_t *image, const char *name, const char *below)
+{
+        memcpy(image, "QFI\xfb", 4);
+        put32(image, 4, 3);
+        put32(image, 20, 12);
+        put64(image, 24, SAMPLE_SIZE);
+        put32(image, 36, 1);
+        put64(image, 40, QCOW2_L1);
+        put64(image, 48, QCOW2_REFCOUNT_TABLE);
+        put32(image, 56, 1);
+        put32(image, 96, 4);
+        put32(image, 100, 104);
+        if (name) {
+                put64(image, 8, QCOW2_NAME_AT);
+                put32(image, 16, (uint32_t)strlen(name));
+                memcpy(image + QCOW2_NAME_AT, name, strlen(name));
+        }
+        if (below) {
+                put32(image, 104, 0xe2792aca);
+                put32(image, 108, (uint32_t)strlen(below));
+                memcpy(image + 112, below, strlen(below));
+        }
+}
+
+static int qcow2_sample_pack(uint8_t *image)
+{
+        uint8_t plain[SAMPLE_GRANULE];
+        z_stream z = { 0 };
+
+        memset(plain, 'D', sizeof(plain));
+        if (deflateInit2(&z, 9, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY) != Z_OK)
+                return -ENOMEM;
+        z.next_in = plain;
+        z.avail_in = sizeof(plain);
+        z.next_out = image + QCOW2_PACKED;
+        z.avail_out = QCOW2_END - QCOW2_PACKED;
+        int r = deflate(&z, Z_FINISH);
+        deflateEnd(&z);
+        return r == Z_STREAM_END ? 0 : -EIO;
+}
+
+static int qcow2_sample_make(const char *name, const char *below, Store **ret)
+{
+        static const uint64_t copied = UINT64_C(1) << 63, packed = UINT64_C(1) << 62;
+        _cleanup_free_ uint8_t *image = calloc(1, QCOW2_END);
+        if (!image)
+                return -ENOMEM;
+
+        qcow2_sample_header(image, name, below);
+        put64(image, QCOW2_L1, QCOW2_L2 | copied);
+        put64(image, QCOW2_L2, QCOW2_DATA | copied);
+        put64(image, QCOW2_L2 + 8, 1);
+        put64(image, QCOW2_L2 + 24, QCOW2_PACKED | packed);
+        put64(image, QCOW2_REFCOUNT_TABLE, QCOW2_REFCOUNT_BLOCK);
+        for (size_t i = 0; i < QCOW2_END / SAMPLE_GRANULE; i++)
+                image[QCOW2_REFCOUNT_BLOCK + 2 * i + 1] = 1;
+        memset(image + QCOW2_DATA, 'A', SAMPLE_GRANULE);
+        int r = qcow2_sample_pack(image);
+        return r < 0 ? r : mem_store_new(image, QCOW2_END, ret);
+}
+
+extern const Format format_qcow2;
+
+const Sample samples[] = {
+        { &format_raw, true, false, raw_sample_make },
+        { &format_fake, true, true, fake_sample_make },
+        { &format_qcow2, false, true, qcow2_sample_make },
+        { 0 },
+};
+
+const Format *const sample_formats[] = { &format_fake, &format_qcow2, NULL };
+
+const char *sample_find_missing(void)
+{
+        for (const Format *const *f = all_formats; *f; f++) {
+                const Sample *s = samples;
+                while (s->format && s->format != *f)
+                        s++;
+                if (!s->format)
+                        return (*f)->name;
+        }
+        return NULL;
+}

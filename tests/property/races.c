@@ -26,6 +26,7 @@ enum {
         THREADS = 8,
         SLICE = 64,
         ROUNDS = 3,
+        FLUSH_ROUNDS = 20,
         SLOW_USEC = 200,
 };
 
@@ -38,7 +39,6 @@ typedef struct Arena {
 typedef struct Fighter {
         Arena *arena;
         uint8_t number;
-        bool flushes;
         pthread_t thread;
 } Fighter;
 
@@ -75,8 +75,6 @@ static void fighter_write(Fighter *f, uint64_t granule, int round)
                 atomic_fetch_add(&f->arena->wrong, 1);
         if (!slice_holds(f->arena->node, off, mark))
                 atomic_fetch_add(&f->arena->wrong, 1);
-        if (f->flushes && node_flush(f->arena->node) < 0)
-                atomic_fetch_add(&f->arena->wrong, 1);
 }
 
 static void *fighter_run(void *arg)
@@ -93,15 +91,14 @@ static void *fighter_run(void *arg)
         return NULL;
 }
 
-static void fight(Arena *arena, bool flushes)
+static void fight(Arena *arena, void *(*run)(void *))
 {
         Fighter fighters[THREADS];
 
         assert_int_equal(pthread_barrier_init(&arena->together, NULL, THREADS), 0);
         for (uint8_t i = 0; i < THREADS; i++) {
-                fighters[i] = (Fighter){ .arena = arena, .number = i, .flushes = flushes };
-                assert_int_equal(
-                        pthread_create(&fighters[i].thread, NULL, fighter_run, &fighters[i]), 0);
+                fighters[i] = (Fighter){ .arena = arena, .number = i };
+                assert_int_equal(pthread_create(&fighters[i].thread, NULL, run, &fighters[i]), 0);
         }
         for (uint8_t i = 0; i < THREADS; i++)
                 pthread_join(fighters[i].thread, NULL);
@@ -154,27 +151,49 @@ static void test_writers_of_one_granule(void **state)
                 assert_int_equal(cache_new(0, &c), 0);
                 _cleanup_node_ Node *n = open_sample(sample, open_slow(sample), c);
                 Arena arena = { .node = n };
-                fight(&arena, false);
+                fight(&arena, fighter_run);
                 assert_outcome(n);
         }
 }
 
-/* Each thread flushes what it wrote, nobody flushes afterwards: an older table may not have won. */
+/* Writes a granule of its own, flushes, and that is all. */
+static void *flusher_run(void *arg)
+{
+        Fighter *f = arg;
+        uint8_t bytes[SAMPLE_GRANULE];
+        uint64_t granule = SAMPLE_GRANULES / 2 + f->number;
+
+        memset(bytes, mark_of(granule, f->number, 0), sizeof(bytes));
+        pthread_barrier_wait(&f->arena->together);
+        if (node_write(f->arena->node, bytes, sizeof(bytes), granule * SAMPLE_GRANULE) < 0 ||
+            node_flush(f->arena->node) < 0)
+                atomic_fetch_add(&f->arena->wrong, 1);
+        return NULL;
+}
+
+/* All flushes have returned, and nobody flushes afterwards: an older table may not have won. */
+static void flush_at_the_same_time(const Sample *sample)
+{
+        _cleanup_cache_ Cache *c = NULL;
+        assert_int_equal(cache_new(0, &c), 0);
+        Node *n = open_sample(sample, open_slow(sample), c);
+        Arena arena = { .node = n };
+
+        fight(&arena, flusher_run);
+        Store *s = TAKE(n->store);
+        node_close(n);
+        _cleanup_node_ Node *again = open_sample(sample, s, c);
+        for (uint8_t i = 0; i < THREADS; i++) {
+                uint64_t granule = SAMPLE_GRANULES / 2 + i;
+                assert_true(slice_holds(again, slice_of(granule, i), mark_of(granule, i, 0)));
+        }
+}
+
 static void test_flushes_at_the_same_time(void **state)
 {
-        for (const Sample *sample = samples; sample->format; sample++) {
-                _cleanup_cache_ Cache *c = NULL;
-                if (!sample->writable)
-                        continue;
-                assert_int_equal(cache_new(0, &c), 0);
-                Node *n = open_sample(sample, open_slow(sample), c);
-                Arena arena = { .node = n };
-                fight(&arena, true);
-                Store *s = TAKE(n->store);
-                node_close(n);
-                _cleanup_node_ Node *again = open_sample(sample, s, c);
-                assert_outcome(again);
-        }
+        for (const Sample *sample = samples; sample->format; sample++)
+                for (int i = 0; sample->writable && i < FLUSH_ROUNDS; i++)
+                        flush_at_the_same_time(sample);
 }
 
 typedef struct Sweeper {

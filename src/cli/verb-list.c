@@ -106,6 +106,8 @@ static int list_print_all(const ListOptions *options, const MountTable *mounts)
                 ViewLook look;
                 if (strcmp(e->type, MOUNT_TYPE_VIEW) != 0)
                         continue;
+                /* Looking forks, and ThreadSanitizer's _exit prints what waits to be printed. */
+                fflush(stdout);
                 view_look(e->target, &look);
                 if (options->style == LIST_TABLE)
                         list_print_row(e, &look);

@@ -75,10 +75,11 @@ static int manager_open_image(Manager *m, Err *err)
         const Config *c = m->config;
         Message message = { .kind = MESSAGE_IMAGE };
 
-        m->phase = PHASE_OPEN;
+        m->phase = PHASE_SERVE;
         int r = worker_spawn(m->options->background, &m->worker, err);
         if (r < 0)
                 return r;
+        m->phase = PHASE_OPEN;
         MessageImage *image = &message.image;
         snprintf(image->path, sizeof(image->path), "%s", m->image.layers[0].path);
         snprintf(image->format, sizeof(image->format), "%s", c->format ? c->format : "auto");

@@ -62,7 +62,8 @@ typedef struct Format {
          * (it is NULL when nothing may be opened: then leave those out and serve nothing from them). */
         int (*open)(Node *n, Opener *opener, Err *err);
 
-        /* Frees what n->state owns. Accepts a half-open node. Writes nothing: node_flush came before. */
+        /* Frees what n->state owns. Accepts a half-open node, whose n->store may be NULL. Writes nothing:
+         * node_flush came before. */
         void (*close)(Node *n);
 
         /* Where guest range [off, off + len) lies: an extent that covers at least `off`. The caller stays
@@ -73,7 +74,7 @@ typedef struct Format {
         int (*read_coded)(Node *n, const Extent *e, void *buf);
 
         /* Writing: all four or none. alloc chooses a place for the granule at `off` (EXTENT_DATA, invisible to
-         * map until published); publish makes it what map answers; release gives it back unused. write_back
+         * map until published; a granule is in place as a whole or not at all); publish makes it what map answers; release gives it back unused. write_back
          * makes the tables durable in the order that the format needs, with node_sync in between. */
         int (*alloc)(Node *n, uint64_t off, Extent *ret);
         int (*publish)(Node *n, const Extent *e);

@@ -83,12 +83,14 @@ Node *node_close(Node *n);
 
 uint64_t node_get_size(Node *n);
 
+/* What is asked for past the end reads as zeroes: so does a layer that is shorter than the one above it. */
 int node_read(Node *n, void *buf, size_t len, uint64_t off);
 
-/* Writes within the size. EROFS on a read-only node; EIO for ever after a failed sync. */
+/* Writes within the size (else ENOSPC). EROFS on a read-only node; EIO for ever after a failed sync. */
 int node_write(Node *n, const void *buf, size_t len, uint64_t off);
 
-/* The range reads as zeroes afterwards, space is given back where possible. */
+/* The range reads as zeroes afterwards, space is given back where possible. Here and in the next two, what of the
+ * range lies past the end is left alone. */
 int node_discard(Node *n, uint64_t off, uint64_t len);
 
 /* The range reads as zeroes afterwards and keeps its space where it has some. */

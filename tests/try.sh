@@ -136,8 +136,10 @@ visit() {
     show sfdisk -l "$image" || say "(no partition table)"
     show findmnt -n -o TARGET,FSTYPE,OPTIONS -t fuse.rawview -M "$image"
     if [ -t 0 ]; then
-        printf '\nThe view stays until you press Enter. '
-        read -r _ || true
+        printf '\nThe view stays until you press Enter or Ctrl-C. '
+        trap : INT
+        read -r _ || say ""
+        trap 'exit 130' INT
     fi
     step "unmounting"
     unmount

@@ -68,6 +68,30 @@ second=$(($(state_of reads) - reads - first))
 equal "requests for the second reading" $second 0
 down view
 
+step "one large direct read is many requests in flight, not one after the other"
+mountpoint -q /sys/fs/fuse/connections || mount -t fusectl none /sys/fs/fuse/connections
+up view -f raw disk.raw mp
+worker=$(worker_of "$(pid_of view)")
+waiting=/sys/fs/fuse/connections/$(mount_field MAJ:MIN mp | cut -d: -f2)/waiting
+coproc READER { "$PYTHON" "$HERE/read-at-once.py" mp; }
+read -r -t 20 answer <&"${READER[0]}"
+equal "the reader" "$answer" open
+# While the worker stands still, what the kernel has for it stays to be seen.
+kill -STOP "$worker"
+echo >&"${READER[1]}"
+several_wait()
+{
+    (($(cat "$waiting") >= 8))
+}
+wait_until 10 several_wait || {
+    kill -CONT "$worker"
+    fail "$(cat "$waiting") requests in flight for a direct read of 16 MiB"
+}
+kill -CONT "$worker"
+read -r -t 60 answer <&"${READER[0]}"
+equal "bytes read" "$answer" $((16 * MIB))
+down view
+
 # Bytes that each thread of a process has read, one line each.
 bytes_by_thread()
 {

@@ -69,6 +69,69 @@ shapes -dp pid disk.qcow2 mp
 shapes disk.qcow2 mp -p pid
 shapes mount -d -p pid --snapshot= -U disk.qcow2 mp
 
+step "a pidfile that is there already is written anew"
+echo 1 >pid
+"$RAWVIEW" mount -d -p pid disk.qcow2 mp >out 2>err || fail "$(cat err)"
+pid=$(cat pid)
+[[ $pid != 1 ]] || fail "the pidfile is the old one"
+kill -INT "$pid"
+wait_until 20 process_is_gone "$pid" || fail "it does not end"
+
+step "through a folder that is a symbolic link"
+mkdir folder
+: >folder/mp
+ln -s folder link
+up linked disk.qcow2 link/mp
+equal "stdout" "$(cat linked.out)" "$W/folder/mp"
+cmp folder/mp disk.raw
+"$RAWVIEW" umount link/mp
+no_mount_left
+
+step "a view of a view: a raw disk inside of a raw disk, ended from the inside out"
+qemu-img convert -f raw -O qcow2 disk.qcow2 inner.qcow2
+up outer -f raw inner.qcow2 mp
+up inner -f qcow2 mp other
+cmp other disk.qcow2
+equal "state" "$(stat -c %s other)" "$(stat -c %s disk.qcow2 | awk '{ print int(($1 + 511) / 512) * 512 }')"
+down inner
+down outer
+no_mount_left
+
+step "a view in use is not unmounted by umount, and serves on"
+up used disk.qcow2 mp
+exec 9<mp
+expect_fail 'mp.*(in use|busy)' "$RAWVIEW" umount mp
+equal "status" $STATUS 1
+cmp mp disk.raw
+exec 9<&-
+"$RAWVIEW" umount mp
+no_mount_left
+
+step "five at once on one mount point: one gets it"
+for i in 1 2 3 4 5; do
+    ("$RAWVIEW" mount -d disk.qcow2 mp >"race.$i" 2>"race.err.$i" || true) &
+done
+wait
+equal "how many were told that it is up ($(cat race.err.?))" "$(cat race.? | wc -l)" 1
+equal "mounts" "$(awk -v p="$W/mp" '$5 == p' /proc/self/mountinfo | wc -l)" 1
+equal "losers with one line each ($(cat race.err.?))" "$(cat race.err.? | wc -l)" 4
+cmp mp disk.raw
+"$RAWVIEW" umount mp
+no_mount_left
+wait_until 10 bash -c '! pgrep rawview' >/dev/null || fail "processes are left: $(pgrep -a rawview)"
+
+step "a mount that is interrupted while it starts leaves nothing"
+for delay in 0 0.005 0.01 0.02 0.04; do
+    "$RAWVIEW" mount --foreground disk.qcow2 mp >out 2>&1 &
+    early=$!
+    sleep $delay
+    kill -TERM $early 2>/dev/null || true
+    wait_until 20 process_is_gone $early || fail "it does not end: $(cat out)"
+    wait $early || true
+    wait_until 10 bash -c '! pgrep rawview' >/dev/null || fail "processes are left: $(pgrep -a rawview)"
+    no_mount_left
+done
+
 step "the background process holds nothing of its caller: a pipe on stdout and stderr ends"
 # shellcheck disable=SC2016
 timeout 20 bash -c '"$0" mount -d -p pid disk.qcow2 mp 2>&1 | cat' "$RAWVIEW" >out || fail "the pipe does not end: $(cat out)"

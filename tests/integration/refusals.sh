@@ -5,6 +5,7 @@
 # mounted, and without touching the image.
 . "$(dirname "$0")/lib.sh"
 
+need losetup
 make_programs
 fill_file disk.raw 1M
 qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
@@ -31,6 +32,10 @@ refused 1 'image-link.*symbolic link' "$RAWVIEW" mount image-link
 up view image-link mp
 cmp mp disk.raw
 down view
+
+loop=$(attach_loop --read-only disk.raw)
+refused 1 "$loop.*(device|not a regular file)" "$RAWVIEW" mount -f raw "$loop"
+detach_loop "$loop"
 
 step "mount points that are covered already, also under another spelling"
 up view disk.qcow2 mp

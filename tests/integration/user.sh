@@ -61,6 +61,17 @@ cmp -n 196608 -i 131072:0 disk.raw /dev/zero
 cmp -n 131072 disk.raw ../disk.raw
 cp ../disk.raw disk.raw
 
+step "names with everything that a mount option could stumble over"
+name='a,b\c=d "e" %f'
+mkdir "$name"
+chown $USER_ID "$name"
+cp -p disk.qcow2 "$name/$name.qcow2"
+as-user rawview mount -d -p pid "$name/$name.qcow2" >out 2>err || fail "$(cat err)"
+equal "source" "$(findmnt --noheadings --types fuse.rawview --output SOURCE)" "$PWD/$name/$name.qcow2"
+as-user cat "$name/$name.qcow2" | cmp - ../disk.raw
+end_by_signal
+rm -r "$name"
+
 step "in the foreground"
 as-user rawview mount --foreground -p pid disk.qcow2 mp >"$W/front.log" 2>&1 &
 echo $! >"$W/front.shell"
@@ -75,6 +86,9 @@ step "rawview umount, rawview list"
 as-user rawview mount -d -p pid disk.qcow2 mp >out 2>err || fail "$(cat err)"
 as-user rawview list >out
 grep -qF "$PWD/mp" out || fail "list shows: $(cat out)"
+expect_fail 'mp.*' as-other rawview umount "$PWD/mp"
+as-other rawview umount --all || true
+is_mounted mp || fail "somebody else has unmounted it"
 as-user rawview umount mp
 is_not_mounted mp || fail "it is still mounted"
 no_mount_left

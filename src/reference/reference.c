@@ -114,9 +114,10 @@ static int reference_resolve(int folder, const char *rest, uint64_t resolve)
         return fd < 0 ? -errno : (int)fd;
 }
 
-/* Tries one allowed folder, under the name that people gave it or the one it really has.
- * -EXDEV: the path does not lie beneath it, or there is no such folder. */
-static int reference_try_folder(const char *folder, const char *path, int *ret, Err *err)
+/* Tries one allowed folder, under the name that people gave it or the one it really has. `own` is what the real one must
+ * be, or NULL. -EXDEV: the path does not lie beneath it, or it is no such folder. */
+static int reference_try_folder(
+        const char *folder, const char *own, const char *path, int *ret, Err *err)
 {
         _cleanup_close_ int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0)
@@ -129,6 +130,8 @@ static int reference_try_folder(const char *folder, const char *path, int *ret, 
         int r = reference_path_of_fd(dir, &real, err);
         if (r < 0)
                 return r;
+        if (own && strcmp(real, own) != 0)
+                return -EXDEV;
 
         const char *rest = reference_beneath(real, path);
         if (!rest)
@@ -152,6 +155,25 @@ static int reference_try_folder(const char *folder, const char *path, int *ret, 
         return 0;
 }
 
+/* The folder of the image, by its real name and by the one that leads there over symbolic links. */
+static int reference_try_own_folder(const ReferenceRules *rules,
+                                    const char *path,
+                                    int *ret,
+                                    Err *err)
+{
+        char own[PATH_MAX], given[PATH_MAX];
+
+        snprintf(own, sizeof(own), "%.*s", (int)reference_folder_len(rules->top), rules->top);
+        if (!own[0])
+                strcpy(own, "/");
+        int r = reference_try_folder(own, NULL, path, ret, err);
+        if (r != -EXDEV || !rules->given)
+                return r;
+        snprintf(given, sizeof(given), "%.*s/", (int)reference_folder_len(rules->given),
+                 rules->given);
+        return reference_try_folder(given, own, path, ret, err);
+}
+
 static int reference_find(const ReferenceRules *rules, const char *path, int *ret, Err *err)
 {
         if (rules->policy == REFERENCES_ANY) {
@@ -162,13 +184,10 @@ static int reference_find(const ReferenceRules *rules, const char *path, int *re
                 return 0;
         }
 
-        char folder[PATH_MAX];
-        snprintf(folder, sizeof(folder), "%.*s/", (int)reference_folder_len(rules->top),
-                 rules->top);
-        int r = reference_try_folder(folder, path, ret, err);
+        int r = reference_try_own_folder(rules, path, ret, err);
         if (rules->policy == REFERENCES_CHAIN)
                 for (char *const *a = rules->allowed; r == -EXDEV && a && *a; a++)
-                        r = reference_try_folder(*a, path, ret, err);
+                        r = reference_try_folder(*a, NULL, path, ret, err);
         if (r != -EXDEV)
                 return r;
         if (rules->policy == REFERENCES_CHAIN)

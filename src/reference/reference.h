@@ -31,6 +31,8 @@ typedef struct ReferenceRules {
         char *const
                 *allowed; /* NULL-terminated absolute folders for REFERENCES_CHAIN; may be NULL */
         const char *top;  /* absolute path of the top image, symbolic links resolved */
+        const char *
+                given; /* the same as people gave it, absolute: names may begin like that; or NULL */
 } ReferenceRules;
 
 /* Opens `name` as it stands in the image at `namer` (absolute, symbolic links resolved; the top image or a file

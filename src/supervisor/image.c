@@ -33,6 +33,10 @@ static int image_open_file(const Config *c, int *ret, Err *err)
         struct stat st;
 
         _cleanup_close_ int fd = open(c->path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0 && errno == ENOTCONN)
+                return err_set(err, errno,
+                               "is covered by a dead view; 'rawview umount --stale' "
+                               "takes it away");
         if (fd < 0)
                 return err_set(err, errno, "cannot open it%s: %m",
                                c->writable ? " for writing" : "");
@@ -63,6 +67,7 @@ int image_open(const Config *c, Image *ret, Err *err)
                 .writable = c->writable,
                 .policy = c->references,
                 .allowed = c->allowed_paths,
+                .given = c->path,
         };
         return 0;
 }
@@ -83,6 +88,7 @@ static int image_open_layer(Image *i, const MessageOpen *ask, Err *err)
                 .policy = i->policy,
                 .allowed = i->allowed,
                 .top = i->layers[0].path,
+                .given = i->given,
         };
         Layer layer = { .fd = -1 };
         int r = reference_open(&rules, i->layers[ask->namer].path, ask->name, ask->writable,

@@ -25,7 +25,9 @@ typedef struct Image {
         size_t count;
         bool writable;
         ReferencePolicy policy;
-        char *const *allowed; /* of the Config, which outlives this */
+        /* Of the Config, which outlives this. */
+        char *const *allowed;
+        const char *given;
 } Image;
 
 /* Opens c->path, which may be a regular file or a block device. */

@@ -24,6 +24,7 @@ static const Case refused[] = {
         { "writable", "2", -EINVAL, "writable: '2' is not a boolean" },
         { "cache-size", "1X", -EINVAL, "K, M, G or T" },
         { "cache-size", "5", -EINVAL, "allowed are 1M to 64G" },
+        { "cache-size", "65G", -EINVAL, "'65G' is out of range" },
         { "cache-size", "999999999999999999999", -EINVAL, "out of range" },
         { "cache-size", "-1", -EINVAL, "is not a size" },
         { "allow-other", "perhaps", -EINVAL, "allowed are auto, yes, no" },

@@ -193,6 +193,47 @@ static void test_cases(void **state)
                 run_case(*state, &cases[i]);
 }
 
+/* /vm -> /srv/vm: an image that was given as /vm/web.qcow2 names /vm/base.qcow2. */
+static void test_the_folder_under_another_name(void **state)
+{
+        static const struct {
+                const char *given, *name;
+                int expected;
+        } givens[] = {
+                { "link-to-vm/web.qcow2", "link-to-vm/base.qcow2", 0 },
+                { "link-to-vm/web.qcow2", "link-to-vm/sub/deep.qcow2", 0 },
+                { "link-to-vm/web.qcow2", "link-to-vm/../other/secret", -EACCES },
+                { "link-to-vm/web.qcow2", "link-to-vm/outside", -EACCES },
+                { "link-to-vm/web.qcow2", "other/secret", -EACCES },
+                /* The image itself was a link: the folder of the link is not its folder. */
+                { "other/web-link", "other/secret", -EACCES },
+                { "no-such-folder/web.qcow2", "no-such-folder/base.qcow2", -EACCES },
+                { NULL, "link-to-vm/base.qcow2", -EACCES },
+        };
+        const Tree *t = *state;
+
+        assert_int_equal(tree_link(t, "vm", "link-to-vm"), 0);
+        for (size_t i = 0; i < sizeof(givens) / sizeof(givens[0]); i++) {
+                char given[PATH_MAX], name[PATH_MAX];
+                _cleanup_close_ int fd = -1;
+                _cleanup_free_ char *path = NULL;
+                if (givens[i].given)
+                        tree_path(t, givens[i].given, given);
+                tree_path(t, givens[i].name, name);
+                ReferenceRules rules = {
+                        .policy = REFERENCES_DIRECTORY,
+                        .top = t->top,
+                        .given = givens[i].given ? given : NULL,
+                };
+                int r = reference_open(&rules, t->top, name, false, &fd, &path, NULL);
+                if (r != givens[i].expected)
+                        fail_msg("%s from %s: %d", name, givens[i].given, r);
+        }
+        char link[PATH_MAX];
+        tree_path(t, "link-to-vm", link);
+        unlink(link);
+}
+
 static void test_writable_only_when_asked(void **state)
 {
         const Tree *t = *state;
@@ -228,6 +269,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_cases),
+                cmocka_unit_test(test_the_folder_under_another_name),
                 cmocka_unit_test(test_writable_only_when_asked),
                 cmocka_unit_test(test_too_long_a_name),
         };

@@ -63,7 +63,10 @@ static int open_named(const Folder *f, const char *name, bool writable, Image *r
         snprintf(path, sizeof(path), "%s/%s", f->path, name);
         assert_int_equal(config_set_option(&c, "path", path, NULL), 0);
         c.writable = writable;
-        return image_open(&c, ret, err);
+        int r = image_open(&c, ret, err);
+        if (r == 0)
+                ret->given = NULL;
+        return r;
 }
 
 static MessageOpen ask(uint32_t namer, bool writable, const char *name)

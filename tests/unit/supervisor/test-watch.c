@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -50,6 +51,8 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
         assert_int_equal(channel_pair(ends, NULL), 0);
         pid_t pid = fork();
         if (pid == 0) {
+                /* A test that fails must not leave it behind. */
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
                 if (child_status < 0)
                         for (;;)
                                 pause();

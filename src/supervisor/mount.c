@@ -11,13 +11,45 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 enum {
         /* As long as the longest request: 1 MiB, in KiB. */
         MOUNT_READAHEAD_KB = 1024,
+        /* How long to wait for one's turn. */
+        MOUNT_TURN_TRIES = 100,
+        MOUNT_TURN_MS = 20,
 };
+
+/* Those who mount over one file at the same moment take turns, so that nobody takes another's mount for the own one.
+ * The lock lies on the file that gets covered. Who may not open it goes on without, and who finds it locked for long,
+ * too: flock(1) may stand around the whole command. The turn ends when the descriptor is closed. */
+static void mount_take_turn(const Target *target, int *ret_fd)
+{
+        int fd = open(target->link, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0)
+                fd = open(target->link, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+        for (int i = 0; fd >= 0 && i < MOUNT_TURN_TRIES; i++) {
+                if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+                        break;
+                poll(NULL, 0, MOUNT_TURN_MS);
+        }
+        *ret_fd = fd;
+}
+
+static int mount_check_uncovered(const Target *target, Err *err)
+{
+        uint64_t id = 0;
+
+        int r = target_get_mount_id(target, &id);
+        if (r < 0)
+                return err_set(err, -r, "cannot look at it again: %m");
+        if (id != target->mount_id)
+                return err_set(err, EBUSY, "was covered by somebody else at the same moment");
+        return 0;
+}
 
 /* mount(2) takes the place by descriptor: whoever swaps the path meanwhile gains nothing. */
 static int mount_as_root(
@@ -111,9 +143,14 @@ static int mount_find(const Target *target, Mount *m, Err *err)
 int mount_view(const Target *target, const Config *c, const char *source, Mount *ret, Err *err)
 {
         Mount m = MOUNT_NONE;
+        _cleanup_close_ int turn = -1;
 
-        int r = geteuid() == 0 ? mount_as_root(target, c, source, &m, err)
-                               : mount_as_user(target, c, source, &m, err);
+        mount_take_turn(target, &turn);
+        int r = mount_check_uncovered(target, err);
+        if (r < 0)
+                return r;
+        r = geteuid() == 0 ? mount_as_root(target, c, source, &m, err)
+                           : mount_as_user(target, c, source, &m, err);
         if (r < 0)
                 return r;
         r = mount_find(target, &m, err);

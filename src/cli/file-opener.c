@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+int file_opener_set_given(FileOpener *o, const char *path, Err *err)
+{
+        o->given = strdup(path);
+        return o->given ? 0 : err_set(err, ENOMEM, "%m");
+}
+
 int file_opener_add(FileOpener *o, Store *s, const char *path, Err *err)
 {
         _cleanup_free_ char *copy = strdup(path);
@@ -43,6 +49,7 @@ static int file_opener_open(
                 .policy = o->policy,
                 .allowed = o->allowed,
                 .top = o->files[0].path,
+                .given = o->given,
         };
         int r = reference_open(&rules, namer_path, name, mode == STORE_WRITABLE, &fd, &path, err);
         if (r < 0)
@@ -72,6 +79,8 @@ void file_opener_done(FileOpener *o)
         for (size_t i = 0; i < o->count; i++)
                 free(o->files[i].path);
         free(o->files);
+        free(o->given);
+        o->given = NULL;
         o->files = NULL;
         o->count = 0;
 }

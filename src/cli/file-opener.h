@@ -20,11 +20,15 @@ typedef struct FileOpener {
         Opener opener;
         ReferencePolicy policy;
         char *const *allowed; /* borrowed; see ReferenceRules */
+        char *given;          /* owned; see ReferenceRules */
         OpenedFile *files;    /* the first is the top image */
         size_t count;
 } FileOpener;
 
 void file_opener_init(FileOpener *o, ReferencePolicy policy, char *const *allowed);
+
+/* What people called the top image, absolute. Copied. */
+int file_opener_set_given(FileOpener *o, const char *path, Err *err);
 
 /* Tells it where a file lies that somebody else has opened: the top image, before all others. `path` is copied. */
 int file_opener_add(FileOpener *o, Store *s, const char *path, Err *err);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "block/chain.h"
 #include "block/limits.h"
+#include "cli/daemon.h"
 #include "format/formats.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 static int image_open_top(const char *file, Image *i, Store **ret, Err *err)
 {
         _cleanup_free_ char *path = realpath(file, NULL);
+        _cleanup_free_ char *given = NULL;
         _cleanup_store_ Store *s = NULL;
         /* Without O_NONBLOCK a fifo would keep us waiting before it is refused. */
         _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
@@ -23,6 +25,12 @@ static int image_open_top(const char *file, Image *i, Store **ret, Err *err)
         if (r < 0)
                 return r;
         fd_take(&fd);
+        r = daemon_make_absolute(file, &given, err);
+        if (r < 0)
+                return r;
+        r = file_opener_set_given(&i->opener, given, err);
+        if (r < 0)
+                return r;
         r = file_opener_add(&i->opener, s, path, err);
         if (r < 0)
                 return r;

@@ -28,11 +28,12 @@ typedef enum ReferencePolicy {
 
 typedef struct ReferenceRules {
         ReferencePolicy policy;
-        char *const
-                *allowed; /* NULL-terminated absolute folders for REFERENCES_CHAIN; may be NULL */
-        const char *top;  /* absolute path of the top image, symbolic links resolved */
-        const char *
-                given; /* the same as people gave it, absolute: names may begin like that; or NULL */
+        /* NULL-terminated absolute folders for REFERENCES_CHAIN; may be NULL. */
+        char *const *allowed;
+        /* Absolute path of the top image, symbolic links resolved. */
+        const char *top;
+        /* The same as people gave it, absolute: names may begin like that. May be NULL. */
+        const char *given;
 } ReferenceRules;
 
 /* Opens `name` as it stands in the image at `namer` (absolute, symbolic links resolved; the top image or a file

@@ -141,6 +141,13 @@ same ../top.qcow2
 same --backing-chain ../top.qcow2
 cd ..
 
+# A folder that is known by two names, and an absolute name that begins with the second one.
+ln -s "$PWD" "$W/alias"
+create -b "$W/alias/sector.raw" -F raw alias.qcow2
+CASE="the folder's other name"
+"$RAWVIEW" info --backing-chain "$W/alias/alias.qcow2" >"$W/out/ours" || fail "not opened"
+[[ $(grep -c '^image: ' "$W/out/ours") == 2 ]] || fail "not two layers"
+
 # What no layer may do unasked.
 refuses 1 "up.qcow2: backing file '../plain.qcow2'" --backing-chain sub/up.qcow2
 refuses 1 "References=" --references=none --backing-chain top.qcow2

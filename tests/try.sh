@@ -136,9 +136,15 @@ visit() {
     show sfdisk -l "$image" || say "(no partition table)"
     show findmnt -n -o TARGET,FSTYPE,OPTIONS -t fuse.rawview -M "$image"
     if [ -t 0 ]; then
+        local over='' status=0
+        trap 'over=yes' INT
         printf '\nThe view stays until you press Enter or Ctrl-C. '
-        trap : INT
-        read -r _ || say ""
+        # A read that a trap has interrupted goes on; so it is one second long. More than 128: the second is over.
+        until [ -n "$over" ]; do
+            status=0
+            read -r -t 1 _ || status=$?
+            [ "$status" -gt 128 ] || over=yes
+        done
         trap 'exit 130' INT
     fi
     step "unmounting"

@@ -59,7 +59,8 @@ leave_nothing()
 {
     local loop report status=$1
     for report in "$RAWVIEW_TEST_DIR"/reports/*; do
-        [[ -e $report ]] || continue
+        # A worker that is killed while its leaks are looked for leaves a line that says nothing.
+        grep -qsE 'ERROR:|WARNING:|SUMMARY:|runtime error:' "$report" || continue
         echo "FAIL: a sanitizer wrote $report:" >&2
         head -n 60 "$report" >&2
         status=1
@@ -283,12 +284,20 @@ fill_file()
         "$(numfmt --from=iec "$2")" >"$1"
 }
 
+# What needs loop devices stands behind this, so that the rest is tested without them.
+have_loops()
+{
+    losetup --find >/dev/null 2>&1 && return
+    [[ ${CI:-} != true ]] || fail "no loop devices here"
+    echo "   left out: no loop devices here"
+    return 1
+}
+
+# The device stands in $LOOP.
 attach_loop()
 {
-    local loop
-    loop=$(losetup --find --show "$@") || cannot_run "no loop devices: losetup $*"
-    echo "$loop" >>"$W/loops"
-    echo "$loop"
+    LOOP=$(losetup --find --show "$@")
+    echo "$LOOP" >>"$W/loops"
 }
 
 detach_loop()

@@ -97,6 +97,9 @@ for cache in none writeback; do
     truncate -s 24M target.raw
 done
 
+no_mount_left
+have_loops || exit 0
+
 step "a file system on a loop device over a view"
 mkdir tree
 cp -a "$HERE" tree/tests
@@ -106,21 +109,21 @@ for direct in off on; do
     truncate -s 0 disk.raw
     truncate -s 48M disk.raw
     up view -f raw -w disk.raw mp
-    loop=$(attach_loop --direct-io=$direct mp)
-    mkfs.ext4 -q "$loop"
-    mount "$loop" mnt
+    attach_loop --direct-io=$direct mp
+    mkfs.ext4 -q "$LOOP"
+    mount "$LOOP" mnt
     cp -a tree mnt/
     sync -f mnt
     rm -r mnt/tree/tests
     cp -a tree mnt/again
     fstrim mnt
     umount mnt
-    e2fsck -fn "$loop" >e2fsck.out 2>&1 || fail "e2fsck on the loop device: $(cat e2fsck.out)"
-    mount -o ro "$loop" mnt
+    e2fsck -fn "$LOOP" >e2fsck.out 2>&1 || fail "e2fsck on the loop device: $(cat e2fsck.out)"
+    mount -o ro "$LOOP" mnt
     cmp mnt/tree/large tree/large
     diff -r tree mnt/again
     umount mnt
-    detach_loop "$loop"
+    detach_loop "$LOOP"
     down view
     e2fsck -fn disk.raw >e2fsck.out 2>&1 || fail "e2fsck on the image: $(cat e2fsck.out)"
 done

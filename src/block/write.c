@@ -141,23 +141,34 @@ static int node_find_settled(Node *n, const Extent *e, const Piece *p, uint64_t 
         return 0;
 }
 
+/* Where the beginning of the piece lies, in one answer of the driver: *ret_now is that part. 1: it may be left as
+ * it is, *ret_len of it. 0: it has to be written. */
+static int node_map_piece(Node *n, const Piece *p, Extent *ret, Piece *ret_now, uint64_t *ret_len)
+{
+        Piece now = *p;
+        uint64_t settled = 0;
+
+        int r = node_map(n, p->off, p->len, ret, &now.len);
+        if (r < 0)
+                return r;
+        r = node_find_settled(n, ret, &now, &settled);
+        if (r < 0)
+                return r;
+        *ret_now = now;
+        if (settled == 0)
+                return 0;
+        *ret_len = settled;
+        return 1;
+}
+
 /* Writes the beginning of the piece, within one granule whose range lock is held. */
 static int node_write_granule(Node *n, const Piece *p, uint64_t *ret_len)
 {
-        Piece now = *p;
+        Piece now;
         Extent e;
-        int r = node_map(n, p->off, p->len, &e, &now.len);
-        if (r < 0)
-                return r;
-
-        uint64_t settled = 0;
-        r = node_find_settled(n, &e, &now, &settled);
-        if (r < 0)
-                return r;
-        if (settled > 0) {
-                *ret_len = settled;
-                return 0;
-        }
+        int r = node_map_piece(n, p, &e, &now, ret_len);
+        if (r != 0)
+                return r < 0 ? r : 0;
 
         if (e.kind == EXTENT_DATA && e.in_place) {
                 r = node_write_place(&e, &now);
@@ -191,20 +202,11 @@ static int node_write_locked_granule(Node *n, const Piece *p, uint64_t *ret_len)
 /* Writes the beginning of the piece: as much as one answer of the driver allows. */
 static int node_write_some(Node *n, const Piece *p, uint64_t *ret_len)
 {
-        Piece now = *p;
+        Piece now;
         Extent e;
-        int r = node_map(n, p->off, p->len, &e, &now.len);
-        if (r < 0)
-                return r;
-
-        uint64_t settled = 0;
-        r = node_find_settled(n, &e, &now, &settled);
-        if (r < 0)
-                return r;
-        if (settled > 0) {
-                *ret_len = settled;
-                return 0;
-        }
+        int r = node_map_piece(n, p, &e, &now, ret_len);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (e.kind != EXTENT_DATA || !e.in_place)
                 return node_write_locked_granule(n, p, ret_len);
 

@@ -193,6 +193,39 @@ reads_after=$(getfattr --only-values -n user.rawview.state mp | jq .reads)
 ((reads_after > reads)) || fail "reads went from $reads to $reads_after"
 expect_fail 'not supported|permission denied|read-only|not permitted' setfattr -n user.rawview.format -v x other
 
+step "owner, group and mode: as asked for at first, as changed afterwards"
+equal "at first" "$(stat -c '%U %G %a' other)" "root root 600"
+chown nobody:nogroup other
+chmod 640 other
+equal "after chown and chmod" "$(stat -c '%U %G %a' other)" "nobody nogroup 640"
+setpriv --reuid=nobody --regid=nogroup --clear-groups cat other | cmp - disk.raw
+"$RAWVIEW" umount other
+up two -f raw -w --owner=nobody --group=nogroup --mode=0640 disk.raw other
+equal "as asked for" "$(stat -c '%U %G %a' other)" "nobody nogroup 640"
+"$RAWVIEW" umount other
+up two -f raw -w disk.raw other
+equal "owner of the image" "$(stat -c %U disk.raw)" root
+equal "a new view is as at first" "$(stat -c '%U %G %a' other)" "root root 600"
+
+step "locks on a view are the kernel's: two programs see each other's"
+exec 9<>other
+flock --exclusive --nonblock 9
+flock --exclusive --nonblock other true && fail "two exclusive flocks on one view"
+exec 9<&-
+"$PYTHON" - other <<'PYTHON'
+import fcntl, os, sys
+# As QEMU does it: locks of one open file description, on single bytes.
+a, b = (open(sys.argv[1], "r+b") for _ in range(2))
+lock = lambda kind: __import__("struct").pack("hhqqi4x", kind, os.SEEK_SET, 100, 1, 0)
+OFD_SETLK = 37
+fcntl.fcntl(a, OFD_SETLK, lock(fcntl.F_WRLCK))
+try:
+    fcntl.fcntl(b, OFD_SETLK, lock(fcntl.F_RDLCK))
+    sys.exit("two open files hold locks that exclude each other")
+except BlockingIOError:
+    pass
+PYTHON
+
 step "list"
 "$RAWVIEW" list >out
 for word in "$W/mp" "$W/other" "$W/disk.qcow2" qcow2; do

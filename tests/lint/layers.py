@@ -13,12 +13,13 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
-ALL_BELOW_PROGRAMS = {"base", "store", "reference", "config", "ipc", "sandbox", "block", "format", "view", "fuse"}
+ALL_BELOW_PROGRAMS = {"base", "store", "reference", "lock", "config", "ipc", "sandbox", "block", "format", "view", "fuse"}
 
 FLOORS = {
     "base": set(),
     "store": {"base"},
     "reference": {"base"},
+    "lock": {"base"},
     "config": {"base", "reference"},
     "ipc": {"base"},
     "sandbox": {"base"},
@@ -27,7 +28,7 @@ FLOORS = {
     "view": {"base", "store", "block"},
     "fuse": {"base", "view"},
     "worker": ALL_BELOW_PROGRAMS,
-    "supervisor": {"base", "config", "ipc", "reference"},
+    "supervisor": {"base", "config", "ipc", "lock", "reference"},
     "generator": {"base", "config", "ipc", "reference"},
     "cli": ALL_BELOW_PROGRAMS - {"fuse"},
 }

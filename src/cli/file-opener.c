@@ -2,6 +2,7 @@
 #include "cli/file-opener.h"
 
 #include "base/cleanup.h"
+#include "lock/lock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,19 @@ int file_opener_set_given(FileOpener *o, const char *path, Err *err)
 {
         o->given = strdup(path);
         return o->given ? 0 : err_set(err, ENOMEM, "%m");
+}
+
+int file_opener_lock(const FileOpener *o, int fd, StoreMode mode, Err *err)
+{
+        Err why = { "" };
+
+        if (o->force_share)
+                return 0;
+        int r = lock_take(fd, mode == STORE_WRITABLE ? LOCK_WRITER : LOCK_READER, &why);
+        if (r == -EAGAIN)
+                return err_set(err, EAGAIN, "%s; -U (--force-share) reads it all the same",
+                               why.text);
+        return r < 0 ? err_set(err, -r, "%s", why.text) : 0;
 }
 
 int file_opener_add(FileOpener *o, Store *s, const char *path, Err *err)
@@ -52,6 +66,9 @@ static int file_opener_open(
                 .given = o->given,
         };
         int r = reference_open(&rules, namer_path, name, mode == STORE_WRITABLE, &fd, &path, err);
+        if (r < 0)
+                return r;
+        r = file_opener_lock(o, fd, mode, err);
         if (r < 0)
                 return r;
         r = store_open_fd(fd, mode, &s, err);

@@ -21,7 +21,10 @@ static int image_open_top(const char *file, Image *i, Store **ret, Err *err)
 
         if (fd < 0)
                 return err_set(err, errno, "%m");
-        int r = store_open_fd(fd, STORE_READ_ONLY, &s, err);
+        int r = file_opener_lock(&i->opener, fd, STORE_READ_ONLY, err);
+        if (r < 0)
+                return r;
+        r = store_open_fd(fd, STORE_READ_ONLY, &s, err);
         if (r < 0)
                 return r;
         fd_take(&fd);
@@ -44,6 +47,7 @@ int image_open(const ImageRequest *request, Image *i, Err *err)
 
         *i = (Image){ 0 };
         file_opener_init(&i->opener, request->references, request->allowed);
+        i->opener.force_share = request->force_share;
         int r = image_open_top(request->file, i, &top, err);
         if (r < 0)
                 return r;

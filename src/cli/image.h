@@ -15,7 +15,8 @@ typedef struct ImageRequest {
         const char *format; /* NULL: look at it */
         ReferencePolicy references;
         char *const *allowed;
-        bool with_chain; /* with all files that it names; else nothing but `file` is opened */
+        bool force_share; /* without image locks */
+        bool with_chain;  /* with all files that it names; else nothing but `file` is opened */
 } ImageRequest;
 
 typedef struct Image {

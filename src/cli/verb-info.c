@@ -13,7 +13,7 @@
 #include <string.h>
 
 typedef struct InfoOptions {
-        Config image; /* format, references, allowed paths */
+        Config image; /* format, references, allowed paths, force_share */
         bool json, with_chain, help;
 } InfoOptions;
 
@@ -94,6 +94,7 @@ static int info_run(const InfoOptions *options, const char *file)
                 .format = options->image.format,
                 .references = options->image.references,
                 .allowed = options->image.allowed_paths,
+                .force_share = options->image.force_share,
                 .with_chain = options->with_chain,
         };
         _cleanup_image_ Image image;

@@ -2,6 +2,8 @@
 #include "supervisor/image.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "lock/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +52,26 @@ static int image_open_file(const Config *c, int *ret, Err *err)
         return 0;
 }
 
+/* The worker is given this very open file, so the lock is held until both have closed it. */
+static int image_lock(Image *i, int fd, const char *path, bool writable, Err *err)
+{
+        Err why = { "" };
+
+        if (i->force_share)
+                return 0;
+        int r = lock_take(fd, writable ? LOCK_WRITER : LOCK_READER, &why);
+        if (r == LOCK_UNKNOWN_HERE && !i->lock_is_warned) {
+                log_line(LOG_LEVEL_WARNING, "%s: %s", path, why.text);
+                i->lock_is_warned = true;
+        }
+        if (r == -EAGAIN)
+                return err_set(
+                        err, EAGAIN,
+                        "%s; --force-share (ForceShare=yes) shows it all the same, read-only",
+                        why.text);
+        return r < 0 ? err_set(err, -r, "%s", why.text) : 0;
+}
+
 int image_open(const Config *c, Image *ret, Err *err)
 {
         _cleanup_close_ int fd = -1;
@@ -61,15 +83,32 @@ int image_open(const Config *c, Image *ret, Err *err)
         r = image_path_of_fd(fd, &path, err);
         if (r < 0)
                 return r;
-        *ret = (Image){
-                .layers[0] = { .fd = fd_take(&fd), .path = TAKE(path) },
+
+        Image image = {
                 .count = 1,
                 .writable = c->writable,
+                .force_share = c->force_share,
                 .policy = c->references,
                 .allowed = c->allowed_paths,
                 .given = c->path,
         };
+        r = image_lock(&image, fd, path, c->writable, err);
+        if (r < 0)
+                return r;
+        if (c->force_share)
+                log_line(LOG_LEVEL_WARNING,
+                         "%s: no image locks are taken or tested (ForceShare=yes): while another "
+                         "program writes to it, what is read may be inconsistent",
+                         path);
+        image.layers[0] = (Layer){ .fd = fd_take(&fd), .path = TAKE(path) };
+        *ret = image;
         return 0;
+}
+
+static void layer_done(Layer *l)
+{
+        cleanup_close(&l->fd);
+        free(l->path);
 }
 
 static int image_open_layer(Image *i, const MessageOpen *ask, Err *err)
@@ -95,6 +134,11 @@ static int image_open_layer(Image *i, const MessageOpen *ask, Err *err)
                                &layer.fd, &layer.path, err);
         if (r < 0)
                 return r;
+        r = image_lock(i, layer.fd, layer.path, ask->writable, err);
+        if (r < 0) {
+                layer_done(&layer);
+                return r;
+        }
         i->layers[i->count++] = layer;
         return 0;
 }
@@ -132,9 +176,7 @@ int image_sync(Image *i, Err *err)
 
 void image_done(Image *i)
 {
-        for (size_t l = 0; l < i->count; l++) {
-                cleanup_close(&i->layers[l].fd);
-                free(i->layers[l].path);
-        }
+        for (size_t l = 0; l < i->count; l++)
+                layer_done(&i->layers[l]);
         i->count = 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The files behind a view: the image and all that it names, opened here on behalf of the worker. A copy of every
- * descriptor that was given out is kept, so that a worker can be replaced. Nothing here reads them. One thread.
+ * descriptor that was given out is kept, so that a worker can be replaced; and with it the image lock, which belongs to
+ * the open file. Nothing here reads them. One thread.
  */
 #pragma once
 
@@ -24,13 +25,16 @@ typedef struct Image {
         Layer layers[IMAGE_LAYERS_MAX]; /* 0: the image itself */
         size_t count;
         bool writable;
+        bool force_share;    /* no locks */
+        bool lock_is_warned; /* that a file has none: once is enough */
         ReferencePolicy policy;
         /* Of the Config, which outlives this. */
         char *const *allowed;
         const char *given;
 } Image;
 
-/* Opens c->path, which may be a regular file or a block device. */
+/* Opens and locks c->path, which may be a regular file or a block device. EAGAIN: somebody else uses it. Logs a warning
+ * where nothing keeps others from writing to it. */
 int image_open(const Config *c, Image *ret, Err *err);
 
 /* Answers MESSAGE_OPEN: fills `answer` (OPENED or REFUSED); *ret_fd is borrowed, -1 for REFUSED. */

@@ -69,6 +69,22 @@ static int open_named(const Folder *f, const char *name, bool writable, Image *r
         return r;
 }
 
+/* The same without locks. */
+static int open_sharing(const Folder *f, const char *name, Image *ret)
+{
+        _cleanup_config_ Config c;
+        char path[128];
+
+        config_init(&c);
+        snprintf(path, sizeof(path), "%s/%s", f->path, name);
+        assert_int_equal(config_set_option(&c, "path", path, NULL), 0);
+        c.force_share = true;
+        int r = image_open(&c, ret, NULL);
+        if (r == 0)
+                ret->given = NULL;
+        return r;
+}
+
 static MessageOpen ask(uint32_t namer, bool writable, const char *name)
 {
         MessageOpen m = { .namer = namer, .writable = writable };
@@ -165,6 +181,91 @@ static void test_writing_belongs_to_the_top_alone(void **state)
         image_done(&i);
 }
 
+static void test_the_image_is_locked(void **state)
+{
+        for (int first = 0; first < 2; first++)
+                for (int second = 0; second < 2; second++) {
+                        Image a, b;
+                        Err err = { "" };
+                        assert_int_equal(open_named(*state, "top.qcow2", first, &a, NULL), 0);
+                        int r = open_named(*state, "top.qcow2", second, &b, &err);
+                        assert_int_equal(r, first || second ? -EAGAIN : 0);
+                        if (r == 0)
+                                image_done(&b);
+                        else if (!strstr(err.text, "is in use by ") ||
+                                 !strstr(err.text, "; --force-share (ForceShare=yes) shows"))
+                                fail_msg("'%s'", err.text);
+                        assert_int_equal(open_sharing(*state, "top.qcow2", &b), 0);
+                        image_done(&b);
+                        image_done(&a);
+                }
+}
+
+static void test_what_shares_by_force_locks_nothing(void **state)
+{
+        Image sharing, writer;
+        Message answer;
+        int fd = -1;
+        MessageOpen data = ask(0, false, "data.raw");
+
+        assert_int_equal(open_sharing(*state, "top.qcow2", &sharing), 0);
+        image_answer(&sharing, &data, &answer, &fd);
+        assert_int_equal(answer.kind, MESSAGE_OPENED);
+        for (int n = 0; n < 2; n++) {
+                assert_int_equal(
+                        open_named(*state, n ? "data.raw" : "top.qcow2", true, &writer, NULL), 0);
+                if (n) {
+                        image_answer(&sharing, &data, &answer, &fd);
+                        assert_int_equal(answer.kind, MESSAGE_OPENED);
+                }
+                image_done(&writer);
+        }
+        image_done(&sharing);
+}
+
+static void test_layers_are_locked(void **state)
+{
+        /* How a layer is opened, and as what somebody else has it. */
+        static const struct {
+                bool writable, theirs_is_writable, refused;
+        } cases[] = {
+                { false, false, false },
+                { false, true, true },
+                { true, false, true },
+                { true, true, true },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Image ours, theirs;
+                Message answer;
+                int fd = -1;
+                MessageOpen data = ask(0, cases[c].writable, "data.raw");
+                assert_int_equal(
+                        open_named(*state, "data.raw", cases[c].theirs_is_writable, &theirs, NULL),
+                        0);
+                assert_int_equal(open_named(*state, "top.qcow2", true, &ours, NULL), 0);
+                image_answer(&ours, &data, &answer, &fd);
+                if ((answer.kind == MESSAGE_REFUSED) != cases[c].refused)
+                        fail_msg("case %zu: kind %u", c, answer.kind);
+                if (cases[c].refused) {
+                        assert_int_equal(answer.error.code, EAGAIN);
+                        assert_non_null(strstr(answer.error.text, "is in use by "));
+                        assert_int_equal(ours.count, 1);
+                        assert_int_equal(fd, -1);
+                }
+                image_done(&theirs);
+                /* The same question again, now that nobody is in the way. */
+                image_answer(&ours, &data, &answer, &fd);
+                assert_int_equal(answer.kind, MESSAGE_OPENED);
+                /* And now it is ours. */
+                Err err = { "" };
+                assert_int_equal(open_named(*state, "data.raw", true, &theirs, &err), -EAGAIN);
+                image_done(&ours);
+                assert_int_equal(open_named(*state, "data.raw", true, &theirs, NULL), 0);
+                image_done(&theirs);
+        }
+}
+
 static void test_there_is_an_end_to_it(void **state)
 {
         Image i;
@@ -190,6 +291,9 @@ int main(void)
                 cmocka_unit_test(test_layers_are_numbered_in_their_order),
                 cmocka_unit_test(test_refusals),
                 cmocka_unit_test(test_writing_belongs_to_the_top_alone),
+                cmocka_unit_test(test_the_image_is_locked),
+                cmocka_unit_test(test_what_shares_by_force_locks_nothing),
+                cmocka_unit_test(test_layers_are_locked),
                 cmocka_unit_test(test_there_is_an_end_to_it),
         };
         return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

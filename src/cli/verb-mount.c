@@ -18,6 +18,7 @@ enum {
         /* Values that getopt_long gives; what it gives from MOUNT_CONFIG on is an option of the table. */
         MOUNT_FOREGROUND = 256,
         MOUNT_VERSION,
+        MOUNT_REQUIRE_SANDBOX,
         MOUNT_CONFIG,
 };
 
@@ -48,6 +49,7 @@ static void mount_fill_options(struct option *to)
                 { "daemonize", no_argument, NULL, 'd' },
                 { "pidfile", required_argument, NULL, 'p' },
                 { "options", required_argument, NULL, 'o' },
+                { "require-sandbox", no_argument, NULL, MOUNT_REQUIRE_SANDBOX },
                 { "verbose", no_argument, NULL, 'v' },
                 { "quiet", no_argument, NULL, 'q' },
                 { "version", no_argument, NULL, MOUNT_VERSION },
@@ -96,6 +98,7 @@ static int mount_print_help(void)
              "  -d, --daemonize              return once the view is up (the default)\n"
              "  -p, --pidfile=FILE           write the process id to signal there\n"
              "  -o, --options=NAME[=VALUE],… the options above as mount(8) has them; ro, rw\n"
+             "      --require-sandbox        no view when the kernel lacks a part of the sandbox\n"
              "  -v, --verbose                say more\n"
              "  -q, --quiet                  say nothing but errors\n"
              "      --version                the version\n"
@@ -192,6 +195,8 @@ static int mount_take_option(MountRequest *m, int got)
         case MOUNT_FOREGROUND:
                 m->foreground = true;
                 return CLI_OK;
+        case MOUNT_REQUIRE_SANDBOX:
+                return daemon_add(&m->command, "--require-sandbox");
         case 'p':
                 return mount_take_pid_file(m, optarg);
         case 'o':

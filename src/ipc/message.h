@@ -47,6 +47,8 @@ typedef struct MessageImage {
         char snapshot[MESSAGE_NAME_MAX]; /* "": none */
         uint32_t writable, growable;
         uint64_t cache_size;
+        uint32_t switch_user, uid, gid; /* whom the worker becomes */
+        uint32_t require_sandbox;
 } MessageImage;
 
 /* Worker → supervisor: the image of layer `namer` names a file. */
@@ -71,6 +73,8 @@ typedef struct MessageError {
 typedef struct MessageSealed {
         uint64_t size;
         uint32_t guessed; /* raw because nothing else was recognised */
+        /* Of base/barrier.h: what keeps the worker in, and what the kernel does not have for it. */
+        uint32_t barriers, barriers_lacking;
         char format[32];
 } MessageSealed;
 

@@ -23,6 +23,7 @@ enum {
         MAIN_PID_FILE,
         MAIN_BACKGROUND,
         MAIN_FOR_COMMAND,
+        MAIN_REQUIRE_SANDBOX,
         MAIN_CONFIG,
 };
 
@@ -47,6 +48,7 @@ static void main_fill_options(struct option *to)
                 { "pidfile", required_argument, NULL, MAIN_PID_FILE },
                 { "background", no_argument, NULL, MAIN_BACKGROUND },
                 { "for-command", no_argument, NULL, MAIN_FOR_COMMAND },
+                { "require-sandbox", no_argument, NULL, MAIN_REQUIRE_SANDBOX },
         };
         size_t count = sizeof(own) / sizeof(own[0]);
         ConfigOption o;
@@ -75,6 +77,7 @@ static int main_print_help(void)
              "  --for-command           exit with 0, 1 or 2, as rawview does\n"
              "  --pidfile=FILE          write the process id there once the view is up\n"
              "  --ready-fd=N            write the path of the view there once it is up\n"
+             "  --require-sandbox       no view when the kernel lacks a part of the worker's sandbox\n"
              "  -v, --verbose           say more\n"
              "  -q, --quiet             say nothing but errors\n"
              "  --version               the version\n"
@@ -137,6 +140,9 @@ static int main_take_option(Arguments *a, Config *c, int got)
                 return -1;
         case MAIN_FOR_COMMAND:
                 a->for_command = true;
+                return -1;
+        case MAIN_REQUIRE_SANDBOX:
+                a->manager.require_sandbox = true;
                 return -1;
         case '?':
                 return EX_USAGE;

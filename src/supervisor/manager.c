@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "supervisor/manager.h"
 
+#include "base/barrier.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -87,6 +88,8 @@ static int manager_open_image(Manager *m, Err *err)
         image->writable = c->writable;
         image->growable = c->growable;
         image->cache_size = c->cache_size;
+        image->switch_user = worker_find_user(&image->uid, &image->gid);
+        image->require_sandbox = m->options->require_sandbox;
         r = channel_send(m->worker.channel, &message, m->image.layers[0].fd, err);
         if (r < 0)
                 return r;
@@ -174,6 +177,18 @@ static void manager_log_start(const Manager *m)
                          m->target.path);
 }
 
+static void manager_log_sandbox(const Manager *m)
+{
+        const char *path = m->image.layers[0].path;
+        char text[BARRIER_TEXT_MAX];
+
+        log_line(LOG_LEVEL_DEBUG, "%s: around the worker: %s", path,
+                 barrier_list(m->sealed.barriers, text));
+        if (m->sealed.barriers_lacking != 0)
+                log_line(LOG_LEVEL_WARNING, "%s: the kernel does not have for the worker: %s", path,
+                         barrier_list(m->sealed.barriers_lacking, text));
+}
+
 static int manager_start(Manager *m, Err *err)
 {
         int r = manager_catch_signals(m, err);
@@ -185,6 +200,7 @@ static int manager_start(Manager *m, Err *err)
         r = manager_open_image(m, err);
         if (r < 0)
                 return err_prefix(err, r, "%s", m->config->path);
+        manager_log_sandbox(m);
         r = manager_mount(m, err);
         if (r < 0)
                 return r;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@ enum {
 };
 
 #define SPAWN_PROGRAM "rawview-worker"
+#define SPAWN_USER "rawview"
 
 /* Beside this program, as in the build tree and when installed elsewhere; else where meson installs it. */
 static void spawn_find_program(char ret[PATH_MAX])
@@ -116,6 +118,17 @@ int worker_spawn(bool mute, Worker *ret, Err *err)
         }
         *ret = w;
         return 0;
+}
+
+bool worker_find_user(uint32_t *ret_uid, uint32_t *ret_gid)
+{
+        const struct passwd *user = geteuid() == 0 ? getpwnam(SPAWN_USER) : NULL;
+
+        if (!user || user->pw_uid == 0)
+                return false;
+        *ret_uid = user->pw_uid;
+        *ret_gid = user->pw_gid;
+        return true;
 }
 
 int worker_reap(Worker *w, Err *err)

@@ -7,6 +7,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 typedef struct Worker {
@@ -27,6 +28,9 @@ int worker_spawn(bool mute, Worker *ret, Err *err);
 /* Waits for one that has ended or been killed. Fills `err` with how it ended ("was ended by signal 11 …") and returns
  * 0 when it exited with status 0, -ECHILD otherwise. */
 int worker_reap(Worker *w, Err *err);
+
+/* The user that a worker of root's becomes. False: we are not root, or there is no such user. */
+bool worker_find_user(uint32_t *ret_uid, uint32_t *ret_gid);
 
 void worker_kill(Worker *w);
 

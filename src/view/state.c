@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "view/state.h"
 
+#include "base/barrier.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -106,6 +107,24 @@ static int state_add_numbers(json_object *o, const StateFacts *facts)
         return 0;
 }
 
+static int state_add_barriers(json_object *o, const char *key, uint32_t barriers)
+{
+        _cleanup_json_ json_object *names = json_object_new_array();
+
+        for (unsigned b = 0; names && b < BARRIER_COUNT; b++) {
+                if (!(barriers & BARRIER_BIT(b)))
+                        continue;
+                json_object *name = json_object_new_string(barrier_name(b));
+                if (!name)
+                        return -ENOMEM;
+                if (json_object_array_add(names, name) < 0) {
+                        json_object_put(name);
+                        return -ENOMEM;
+                }
+        }
+        return state_add(o, key, TAKE(names));
+}
+
 int state_format(const StateFacts *facts, char **ret)
 {
         _cleanup_json_ json_object *o = json_object_new_object();
@@ -123,6 +142,8 @@ int state_format(const StateFacts *facts, char **ret)
                 r = state_add_text(o, "unit", facts->unit);
         if (r >= 0)
                 r = state_add(o, "writable", json_object_new_boolean(facts->writable));
+        if (r >= 0)
+                r = state_add_barriers(o, "sandbox", facts->barriers);
         if (r >= 0)
                 r = state_add_time(o, "since", facts->since);
         if (r >= 0)

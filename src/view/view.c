@@ -27,6 +27,7 @@ struct View {
         uint32_t block_size;
         char *image, *unit;
         int64_t pid;
+        uint32_t barriers;
         time_t since;
 
         Health health;
@@ -152,6 +153,7 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->image = TAKE(image);
         v->unit = TAKE(unit);
         v->pid = options->pid;
+        v->barriers = options->barriers;
         v->since = time(NULL);
         v->mode = options->mode & 07777;
         v->uid = options->uid;
@@ -449,6 +451,7 @@ static int view_get_state(View *v, char **ret)
                 .format = v->node->format->name,
                 .unit = v->unit,
                 .pid = v->pid,
+                .barriers = v->barriers,
                 .writable = v->writable,
                 .size = stat.size,
                 .since = v->since,

@@ -35,6 +35,7 @@ typedef struct ViewOptions {
         /* For user.rawview.*; copied. */
         const char *image, *unit;
         int64_t pid;
+        uint32_t barriers; /* base/barrier.h: what keeps this process in */
         int wake_fd; /* an eventfd, borrowed: written to when there is a fault to report; -1: none */
 } ViewOptions;
 

@@ -11,6 +11,7 @@
 #include "format/formats.h"
 #include "fuse/serve.h"
 #include "ipc/channel.h"
+#include "sandbox/sandbox.h"
 #include "view/view.h"
 #include "worker/ipc-opener.h"
 
@@ -34,6 +35,7 @@ typedef struct Worker {
         int channel;
         int wake_fd;
         Message image; /* MESSAGE_IMAGE as it came */
+        SandboxReport sandbox;
         Cache *cache;
         Node *node;
         View *view;
@@ -116,6 +118,8 @@ static int worker_seal(Worker *w, Err *err)
 
         m.sealed.size = node_get_size(w->node);
         m.sealed.guessed = w->node->guessed;
+        m.sealed.barriers = w->sandbox.applied;
+        m.sealed.barriers_lacking = w->sandbox.lacking;
         snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->node->format->name);
         return channel_send(w->channel, &m, -1, err);
 }
@@ -132,6 +136,7 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
                 .image = w->image.image.path,
                 .unit = serve->unit,
                 .pid = serve->supervisor_pid,
+                .barriers = w->sandbox.applied,
                 .wake_fd = w->wake_fd,
         };
         int r = view_new(w->node, &view_options, &w->view, err);
@@ -260,6 +265,26 @@ static int worker_serve(Worker *w, Err *err)
         return r < 0 ? r : 1;
 }
 
+static int worker_confine(Worker *w, int image_fd, Err *err)
+{
+        const MessageImage *image = &w->image.image;
+        const int keep[] = { w->channel, w->wake_fd, image_fd };
+        SandboxOptions options = {
+                .keep = keep,
+                .keep_count = sizeof(keep) / sizeof(keep[0]),
+                .cache_size = image->cache_size,
+                .switch_user = image->switch_user,
+                .uid = image->uid,
+                .gid = image->gid,
+                .required = image->require_sandbox,
+        };
+
+        int r = sandbox_enter(&options, &w->sandbox, err);
+        if (r < 0)
+                close(image_fd);
+        return r;
+}
+
 static int worker_run(Worker *w)
 {
         Err err = { "" };
@@ -272,8 +297,9 @@ static int worker_run(Worker *w)
                 return worker_tell_failed(w, r, &err);
 
         /* Nothing of the image has been looked at yet; from here on all that is done depends on its bytes. */
-
-        r = worker_open_image(w, image_fd, &err);
+        r = worker_confine(w, image_fd, &err);
+        if (r >= 0)
+                r = worker_open_image(w, image_fd, &err);
         if (r >= 0)
                 r = worker_seal(w, &err);
         if (r < 0)

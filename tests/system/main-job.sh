@@ -7,6 +7,7 @@ set -euo pipefail
 images=/var/lib/images
 cp -r /payload/images $images
 mkdir -p /etc/rawview
+systemd-sysusers
 known=$images/known.raw
 
 fail() {
@@ -86,6 +87,43 @@ test_qcow2() {
     stop web
     is "$(identity $images/web.qcow2)" "$before" "the image after a restart"
     ok "restart"
+}
+
+# confined NAME: what the kernel says of the process that reads the image.
+confined() {
+    local status user
+    status=$(cat "/proc/$(worker_pid "$1")/status")
+    user=$(id -u rawview)
+    has "$status" "Uid:"$'\t'"$user"$'\t'"$user"$'\t'"$user"$'\t'"$user" "user of the worker"
+    has "$status" "Groups:"$'\t '$'\n' "groups of the worker"
+    has "$status" "CapPrm:"$'\t'"0000000000000000" "capabilities of the worker"
+    has "$status" "CapEff:"$'\t'"0000000000000000" "capabilities of the worker"
+    has "$status" "CapBnd:"$'\t'"0000000000000000" "capabilities of the worker"
+    has "$status" "NoNewPrivs:"$'\t'"1" "no_new_privs of the worker"
+    has "$status" "Seccomp:"$'\t'"2" "filter of the worker"
+    ! [ "$(readlink "/proc/$(worker_pid "$1")/ns/net")" = "$(readlink /proc/1/ns/net)" ] || fail "the worker has the network"
+    [ "$(readlink "/proc/$(worker_pid "$1")/ns/mnt")" = "$(readlink /proc/1/ns/mnt)" ] || fail "the worker has other mounts"
+}
+
+test_sandbox() {
+    start web
+    confined web
+    has "$(rawview list --json=short)" '"descriptors","network-namespace","limits","capabilities","user","no-dump",' "rawview list"
+    has "$(rawview list --json=short)" '"no-new-privs","landlock","seccomp"]' "rawview list"
+    stop web
+    mkdir -p /etc/systemd/system/rawview@.service.d
+    printf '[Service]\nExecStart=\nExecStart=/usr/libexec/rawview/rawviewd --require-sandbox %%I\n' >/etc/systemd/system/rawview@.service.d/sandbox.conf
+    systemctl daemon-reload
+    start web
+    confined web
+    stop web
+    # A filter that does not know Landlock is a kernel without it.
+    printf 'SystemCallFilter=~landlock_create_ruleset\n' >>/etc/systemd/system/rawview@.service.d/sandbox.conf
+    systemctl daemon-reload
+    refused web 77 "landlock"
+    rm /etc/systemd/system/rawview@.service.d/sandbox.conf
+    systemctl daemon-reload
+    ok "the worker is confined under the unit, and --require-sandbox insists"
 }
 
 test_chain() {
@@ -225,6 +263,7 @@ test_unit_file() {
 
 test_unit_file
 test_qcow2
+test_sandbox
 test_chain
 test_mount_point
 test_writable

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "view/state.h"
 
+#include "base/barrier.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ static const StateFacts quiet = {
         .unit = "rawview@web.service",
         .pid = 42,
         .writable = true,
+        .barriers = BARRIER_BIT(BARRIER_SECCOMP) | BARRIER_BIT(BARRIER_LANDLOCK),
         .size = 20,
         .since = 1763837698,
         .counts = { .reads = 1, .writes = 2, .bytes_read = 3, .bytes_written = 4 },
@@ -32,6 +34,7 @@ static void test_all_facts_are_there(void **state)
         assert_string_equal(text,
                             "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,"
                             "\"unit\":\"rawview@web.service\",\"writable\":true,"
+                            "\"sandbox\":[\"landlock\",\"seccomp\"],"
                             "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,\"reads\":1,"
                             "\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
                             "\"cache-hits\":5,\"cache-misses\":6,\"first-error\":null}");

@@ -6,13 +6,28 @@
 #include "block/limits.h"
 #include "cli/daemon.h"
 #include "format/formats.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
-static int image_open_top(const char *file, Image *i, Store **ret, Err *err)
+/* All that is needed is open now, unless the image may name more. */
+static int image_confine(int fd, Err *err)
 {
+        SandboxOptions options = {
+                .keep = &fd,
+                .keep_count = 1,
+                .cache_size = LIMIT_CACHE_DEFAULT,
+        };
+        SandboxReport report;
+
+        return sandbox_enter(&options, &report, err);
+}
+
+static int image_open_top(const ImageRequest *request, Image *i, Store **ret, Err *err)
+{
+        const char *file = request->file;
         _cleanup_free_ char *path = realpath(file, NULL);
         _cleanup_free_ char *given = NULL;
         _cleanup_store_ Store *s = NULL;
@@ -27,7 +42,7 @@ static int image_open_top(const char *file, Image *i, Store **ret, Err *err)
         r = store_open_fd(fd, STORE_READ_ONLY, &s, err);
         if (r < 0)
                 return r;
-        fd_take(&fd);
+        int kept = fd_take(&fd);
         r = daemon_make_absolute(file, &given, err);
         if (r < 0)
                 return r;
@@ -35,6 +50,8 @@ static int image_open_top(const char *file, Image *i, Store **ret, Err *err)
         if (r < 0)
                 return r;
         r = file_opener_add(&i->opener, s, path, err);
+        if (r >= 0 && !request->with_chain)
+                r = image_confine(kept, err);
         if (r < 0)
                 return r;
         *ret = TAKE(s);
@@ -48,7 +65,7 @@ int image_open(const ImageRequest *request, Image *i, Err *err)
         *i = (Image){ 0 };
         file_opener_init(&i->opener, request->references, request->allowed);
         i->opener.force_share = request->force_share;
-        int r = image_open_top(request->file, i, &top, err);
+        int r = image_open_top(request, i, &top, err);
         if (r < 0)
                 return r;
         r = cache_new(LIMIT_CACHE_DEFAULT, &i->cache);

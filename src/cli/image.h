@@ -25,7 +25,8 @@ typedef struct Image {
         FileOpener opener;
 } Image;
 
-/* Fills `i`, which image_done() empties whatever this returns. Error texts do not name the file itself. */
+/* Fills `i`, which image_done() empties whatever this returns. Error texts do not name the file itself. Without the
+ * chain the process is in the sandbox before it reads the first byte of the image, and can open nothing ever after. */
 int image_open(const ImageRequest *request, Image *i, Err *err);
 
 void image_done(Image *i);

@@ -27,22 +27,20 @@ static int info_layer_measure(InfoLayer *l, const Node *n)
         return 0;
 }
 
-/* Names in an image begin where the image lies, not where a link to it does. */
-static char *info_namer(const char *file)
+char *info_layer_namer(const char *file)
 {
         struct stat st;
 
         return lstat(file, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(file, NULL) : strdup(file);
 }
 
-int info_layer_init(InfoLayer *l, const Node *n, const char *file, Err *err)
+int info_layer_init(InfoLayer *l, const Node *n, const char *file, const char *namer, Err *err)
 {
-        *l = (InfoLayer){ .node = n, .file = strdup(file) };
-        if (!l->file)
+        *l = (InfoLayer){ .node = n, .file = strdup(file), .namer = strdup(namer) };
+        if (!l->file || !l->namer)
                 return err_set(err, ENOMEM, "%m");
         if (n->backing_name) {
-                _cleanup_free_ char *namer = info_namer(file);
-                l->full_backing = namer ? text_beside(namer, n->backing_name) : NULL;
+                l->full_backing = text_beside(namer, n->backing_name);
                 if (!l->full_backing)
                         return err_set(err, errno, "%m");
         }
@@ -59,6 +57,7 @@ int info_layer_init(InfoLayer *l, const Node *n, const char *file, Err *err)
 void info_layer_done(InfoLayer *l)
 {
         free(l->file);
+        free(l->namer);
         free(l->full_backing);
         info_done(&l->info);
         *l = (InfoLayer){ 0 };
@@ -71,8 +70,7 @@ int info_layer_below(const InfoLayer *l, char **ret, Err *err)
         if (r < 0)
                 return r;
 
-        _cleanup_free_ char *namer = info_namer(l->file);
-        char *below = namer ? text_beside(namer, name.path) : NULL;
+        char *below = text_beside(l->namer, name.path);
         file_name_done(&name);
         if (!below)
                 return err_set(err, ENOMEM, "%m");

@@ -14,6 +14,7 @@ typedef struct Node Node;
 
 typedef struct InfoLayer {
         char *file;         /* owned: as the user or the layer above names it */
+        char *namer;        /* owned: the same, or where it leads when it is a link */
         const Node *node;   /* borrowed */
         char *full_backing; /* owned; NULL: it names nothing below it */
         uint64_t disk_size; /* bytes on the host */
@@ -21,8 +22,12 @@ typedef struct InfoLayer {
         Info info;
 } InfoLayer;
 
-/* `file` is copied. Fills `l`, which info_layer_done() empties whatever this returns. */
-int info_layer_init(InfoLayer *l, const Node *n, const char *file, Err *err);
+/* What names in `file` begin from: where it lies, not where a link to it does. Looks at the file system, so that it is
+ * called before the sandbox. NULL: errno says why. */
+char *info_layer_namer(const char *file);
+
+/* `file` and `namer` are copied. Fills `l`, which info_layer_done() empties whatever this returns. */
+int info_layer_init(InfoLayer *l, const Node *n, const char *file, const char *namer, Err *err);
 void info_layer_done(InfoLayer *l);
 
 /* The name of the layer below, to be shown: a plain path. */

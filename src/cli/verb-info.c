@@ -56,16 +56,20 @@ static int info_show_json(json_object *all, const InfoOptions *options)
 }
 
 /* From the top downward. In JSON nothing is printed before all is known. */
-static int info_show(const InfoOptions *options, const Image *image, const char *file, Err *err)
+static int info_show(const InfoOptions *options,
+                     const Image *image,
+                     const char *file,
+                     const char *top_namer,
+                     Err *err)
 {
         _cleanup_(json_freep) json_object *all = json_object_new_array();
-        _cleanup_free_ char *name = strdup(file);
+        _cleanup_free_ char *name = strdup(file), *namer = strdup(top_namer);
 
         for (const Node *n = image->node; n; n = n->backing) {
                 _cleanup_(info_layer_freep) InfoLayer layer = { 0 };
-                if (!name || !all)
+                if (!name || !namer || !all)
                         return err_set(err, ENOMEM, "%m");
-                int r = info_layer_init(&layer, n, name, err);
+                int r = info_layer_init(&layer, n, name, namer, err);
                 if (r < 0)
                         return r;
                 if (options->json) {
@@ -82,6 +86,8 @@ static int info_show(const InfoOptions *options, const Image *image, const char 
                                 return r;
                         free(name);
                         name = below;
+                        free(namer);
+                        namer = info_layer_namer(name);
                 }
         }
         return options->json ? info_show_json(all, options) : 0;
@@ -98,9 +104,11 @@ static int info_run(const InfoOptions *options, const char *file)
                 .with_chain = options->with_chain,
         };
         _cleanup_image_ Image image;
+        _cleanup_free_ char *namer = info_layer_namer(file);
         Err err;
 
-        if (image_open(&request, &image, &err) < 0 || info_show(options, &image, file, &err) < 0)
+        if (image_open(&request, &image, &err) < 0 ||
+            info_show(options, &image, file, namer ? namer : file, &err) < 0)
                 return cli_fail(file, &err);
         return cli_end(CLI_OK);
 }

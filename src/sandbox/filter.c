@@ -2,6 +2,7 @@
 #include "sandbox/filter.h"
 
 #include "base/cleanup.h"
+#include "base/clone-flags.h"
 #include "sandbox/build.h"
 
 #include <errno.h>
@@ -13,13 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* Of the arguments of clone(2), the one with the flags. */
-#if defined(__s390__) || defined(__s390x__)
-#        define FILTER_CLONE_FLAGS 1
-#else
-#        define FILTER_CLONE_FLAGS 0
-#endif
 
 #define FILTER_NAMESPACES                                                              \
         (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
@@ -89,7 +83,7 @@ static const FilterRule filter_rules[] = {
         /* Threads only, in the namespaces where we are. clone3 has its flags in memory, where a filter cannot look: the
          * C library takes clone when it is told that there is no clone3. */
         { SCMP_SYS(clone), SCMP_ACT_ALLOW,
-          SCMP_CMP64(FILTER_CLONE_FLAGS,
+          SCMP_CMP64(CLONE_FLAGS_ARGUMENT,
                      SCMP_CMP_MASKED_EQ,
                      CLONE_THREAD | FILTER_NAMESPACES,
                      CLONE_THREAD) },

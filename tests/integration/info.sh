@@ -11,31 +11,15 @@
 #   * stale bitmaps: QEMU also prints a warning.
 #
 # RAWVIEW: the program of the build tree. RECIPES: the folder with mkimage.py.
-set -Eeuo pipefail
-export LC_ALL=C TZ=UTC
+. "$(dirname "$0")/cases.sh"
+export TZ=UTC
 
-CASE=start
 COUNT=0
 
-fail()
-{
-    trap - ERR
-    echo "FAIL: $CASE: $*" >&2
-    exit 1
-}
-trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
-
-for program in qemu-img qemu-io python3; do
-    if ! command -v $program >/dev/null; then
-        echo "cannot run here: $program is missing" >&2
-        [[ ${CI:-} == true ]] && exit 1
-        exit 77
-    fi
-done
+need qemu-img qemu-io python3
 
 # In memory: elsewhere a file gets its blocks when it is written back, and "disk size" changes between two looks.
-W=$(mktemp -d /dev/shm/rawview-info.XXXXXX)
-trap 'rm -rf "$W"' EXIT
+work_in /dev/shm
 mkdir "$W/images" "$W/out"
 cd "$W/images"
 

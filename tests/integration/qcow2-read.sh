@@ -5,30 +5,13 @@
 # touched. Needs no root and no FUSE. Ends with 77 without qemu-img.
 #
 # DUMP_NODE: the program of the build tree.
-set -Eeuo pipefail
-export LC_ALL=C
+. "$(dirname "$0")/cases.sh"
 
-CASE=start
 COUNT=0
 
-fail()
-{
-    trap - ERR
-    echo "FAIL: $CASE: $*" >&2
-    exit 1
-}
-trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+need qemu-img qemu-io python3
 
-for program in qemu-img qemu-io python3; do
-    if ! command -v $program >/dev/null; then
-        echo "cannot run here: $program is missing" >&2
-        [[ ${CI:-} == true ]] && exit 1
-        exit 77
-    fi
-done
-
-W=$(mktemp -d "${TMPDIR:-/tmp}/rawview-qcow2.XXXXXX")
-trap 'rm -rf "$W"' EXIT
+work_in "${TMPDIR:-/tmp}"
 mkdir "$W/out"
 mkdir "$W/images"
 cd "$W/images"

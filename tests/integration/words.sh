@@ -4,21 +4,9 @@
 # The command itself: help, version, slips of the fingers, exit statuses. Mounts nothing.
 #
 # RAWVIEW: the program of the build tree.
-set -Eeuo pipefail
-export LC_ALL=C
+. "$(dirname "$0")/cases.sh"
 
-CASE=start
-
-fail()
-{
-    trap - ERR
-    echo "FAIL: $CASE: $*" >&2
-    exit 1
-}
-trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
-
-W=$(mktemp -d "${TMPDIR:-/tmp}/rawview-command.XXXXXX")
-trap 'rm -rf "$W"' EXIT
+work_in "${TMPDIR:-/tmp}"
 cd "$W"
 
 # run STATUS ARGUMENTS…: leaves what it printed in out and errors.

@@ -11,33 +11,19 @@
 #include "block/cache.h"
 #include "block/chain.h"
 #include "block/limits.h"
-#include "block/opener.h"
+#include "fake/folder.h"
 #include "format/formats.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
         THREADS_MAX = 64,
-        FILES_MAX = 256,
 };
-
-/* Remembers where each file that it opened lies, since names are relative to the file that holds them. */
-typedef struct FolderOpener {
-        Opener opener;
-        size_t count;
-        struct {
-                Store *store;
-                char folder[PATH_MAX];
-        } files[FILES_MAX];
-} FolderOpener;
 
 typedef struct Dump {
         Node *node;
@@ -47,47 +33,6 @@ typedef struct Dump {
         atomic_uint_fast64_t next;
         atomic_int failed;
 } Dump;
-
-static int folder_open_file(
-        FolderOpener *f, const char *path, StoreMode mode, Store **ret, Err *err)
-{
-        _cleanup_close_ int fd =
-                open(path, O_CLOEXEC | (mode == STORE_WRITABLE ? O_RDWR : O_RDONLY));
-        if (fd < 0)
-                return err_set(err, errno, "cannot open %s: %m", path);
-        if (f->count == FILES_MAX)
-                return err_set(err, EFBIG, "too many files");
-
-        Store *s = NULL;
-        int r = store_open_fd(fd, mode, &s, err);
-        if (r < 0)
-                return r;
-        fd_take(&fd);
-        f->files[f->count].store = s;
-        const char *slash = strrchr(path, '/');
-        snprintf(f->files[f->count].folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) : 1,
-                 slash ? path : ".");
-        f->count++;
-        *ret = s;
-        return 0;
-}
-
-static int folder_open(
-        Opener *o, Store *namer, const char *name, StoreMode mode, Store **ret, Err *err)
-{
-        FolderOpener *f = (FolderOpener *)o;
-        char path[2 * PATH_MAX];
-
-        if (name[0] == '/')
-                return folder_open_file(f, name, mode, ret, err);
-        for (size_t i = f->count; i-- > 0;) {
-                if (f->files[i].store != namer)
-                        continue;
-                snprintf(path, sizeof(path), "%s/%s", f->files[i].folder, name);
-                return folder_open_file(f, path, mode, ret, err);
-        }
-        return err_set(err, EACCES, "the file that names it is not known");
-}
 
 static void dump_fail(Dump *d, int r)
 {
@@ -140,15 +85,16 @@ static int dump_all(Dump *d, unsigned threads)
 
 static int dump(ChainRequest *request, const char *image, Dump *d, unsigned threads, Err *err)
 {
-        static FolderOpener opener = { .opener.open = folder_open };
+        static FolderOpener opener;
         _cleanup_store_ Store *top = NULL;
         _cleanup_cache_ Cache *cache = NULL;
         _cleanup_node_ Node *node = NULL;
 
+        folder_init(&opener);
         int r = cache_new(LIMIT_CACHE_MIN, &cache);
         if (r < 0)
                 return err_set(err, -r, "%m");
-        r = folder_open_file(&opener, image, STORE_READ_ONLY, &top, err);
+        r = folder_open(&opener, image, STORE_READ_ONLY, &top, err);
         if (r < 0)
                 return r;
         request->formats = all_formats;

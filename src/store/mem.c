@@ -224,6 +224,27 @@ int mem_store_new(const void *bytes, size_t len, Store **ret)
         return 0;
 }
 
+int mem_store_copy(Store *s, Store **ret)
+{
+        _cleanup_store_ Store *copy = NULL;
+        uint64_t size = 0;
+
+        int r = store_get_size(s, &size);
+        if (r < 0)
+                return r;
+        if (size > MEM_STORE_MAX)
+                return -EFBIG;
+        r = mem_store_new(NULL, (size_t)size, &copy);
+        if (r < 0)
+                return r;
+        /* Nobody else knows the copy yet. */
+        r = store_read(s, mem_store(copy)->bytes, (size_t)size, 0);
+        if (r < 0)
+                return r;
+        *ret = TAKE(copy);
+        return 0;
+}
+
 void mem_store_set_inode(Store *s, uint64_t inode)
 {
         mem_store(s)->inode = inode;

@@ -16,6 +16,9 @@ enum {
 /* A copy of `len` bytes; `bytes` NULL: zeroes. The identity that get_stat gives is its own. */
 int mem_store_new(const void *bytes, size_t len, Store **ret);
 
+/* A second store with what `s`, of any kind, holds now. */
+int mem_store_copy(Store *s, Store **ret);
+
 /* For two stores that are to pass for one file. Before other threads know it. */
 void mem_store_set_inode(Store *s, uint64_t inode);
 

@@ -5,7 +5,9 @@
 #include "base/cleanup.h"
 #include "store/mem.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef enum RecordKind {
@@ -17,14 +19,17 @@ typedef enum RecordKind {
 
 typedef struct Record {
         RecordKind kind;
+        size_t file;
         uint64_t pos,
                 len; /* RECORD_SET_SIZE: len is the size; RECORD_SYNC: how many records it made safe */
         uint8_t *bytes; /* owned; RECORD_WRITE */
 } Record;
 
 struct Recording {
-        uint8_t *base; /* owned; fixed */
-        size_t base_len;
+        /* Fixed before other threads know it. */
+        Store *bases[RECORDER_FILES]; /* owned: what each file held at first */
+        size_t file_count;
+
         pthread_mutex_t lock;
         Record *records; /* guarded by lock */
         size_t count;    /* guarded by lock */
@@ -34,30 +39,31 @@ typedef struct RecorderStore {
         Store store;
         Store *inner;         /* owned */
         Recording *recording; /* borrowed */
+        size_t file;
 } RecorderStore;
+
+struct Replayer {
+        Recording *recording; /* borrowed */
+        size_t count;
+        Store *bases[RECORDER_FILES]; /* owned: all that is safe is in them */
+        size_t safe[RECORDER_FILES];  /* how many records are, of this file */
+};
 
 static Store *recorder_inner(Store *s)
 {
         return ((RecorderStore *)s)->inner;
 }
 
-static int recording_add(
-        Recording *r, RecordKind kind, const void *bytes, uint64_t pos, uint64_t len)
+/* Takes what `record` owns, on success only. */
+static int recording_add(Recording *r, const Record *record)
 {
-        _cleanup_free_ uint8_t *copy = bytes ? malloc((size_t)len + 1) : NULL;
-        if (bytes && !copy)
-                return -ENOMEM;
-        if (bytes && len > 0)
-                memcpy(copy, bytes, (size_t)len);
-
         LOCKED(&r->lock)
         {
                 Record *grown = reallocarray(r->records, r->count + 1, sizeof(*grown));
                 if (!grown)
                         return -ENOMEM;
                 r->records = grown;
-                r->records[r->count++] =
-                        (Record){ .kind = kind, .pos = pos, .len = len, .bytes = TAKE(copy) };
+                r->records[r->count++] = *record;
         }
         return 0;
 }
@@ -66,9 +72,23 @@ static int recording_add(
 static int recorder_remember(
         Store *s, int done, RecordKind kind, const void *bytes, uint64_t pos, uint64_t len)
 {
+        RecorderStore *recorder = (RecorderStore *)s;
         if (done < 0)
                 return done;
-        return recording_add(((RecorderStore *)s)->recording, kind, bytes, pos, len);
+        _cleanup_free_ uint8_t *copy = bytes ? malloc((size_t)len + 1) : NULL;
+        if (bytes && !copy)
+                return -ENOMEM;
+        if (bytes && len > 0)
+                memcpy(copy, bytes, (size_t)len);
+
+        Record record = {
+                .kind = kind, .file = recorder->file, .pos = pos, .len = len, .bytes = copy
+        };
+        int r = recording_add(recorder->recording, &record);
+        if (r < 0)
+                return r;
+        TAKE(copy);
+        return 0;
 }
 
 static int recorder_read(Store *s, void *buf, size_t len, uint64_t pos, size_t *ret_done)
@@ -149,50 +169,40 @@ static const StoreOps recorder_ops = {
         .free = recorder_free,
 };
 
-static void recording_freep(Recording **r)
+/* One more file for a recording that no other thread knows yet. */
+static int recording_add_file(Recording *r, Store *inner, Store **ret)
 {
-        *r = recording_free(*r);
-}
-
-/* A recording that begins with what `s` holds now. */
-static int recording_new(Store *s, Recording **ret)
-{
-        _cleanup_(recording_freep) Recording *r = calloc(1, sizeof(*r));
-        if (!r)
+        _cleanup_free_ RecorderStore *s = calloc(1, sizeof(*s));
+        if (!s)
                 return -ENOMEM;
-        pthread_mutex_init(&r->lock, NULL);
-
-        uint64_t size = 0;
-        int k = store_get_size(s, &size);
+        if (r->file_count == RECORDER_FILES)
+                return -ENOSPC;
+        int k = mem_store_copy(inner, &r->bases[r->file_count]);
         if (k < 0)
                 return k;
-        if (size > MEM_STORE_MAX)
-                return -EFBIG;
-        r->base_len = (size_t)size;
-        r->base = malloc(r->base_len + 1);
-        if (!r->base)
-                return -ENOMEM;
-        k = store_read(s, r->base, r->base_len, 0);
-        if (k < 0)
-                return k;
-        *ret = TAKE(r);
+        *s = (RecorderStore){
+                .store.ops = &recorder_ops, .inner = inner, .recording = r, .file = r->file_count++
+        };
+        *ret = &TAKE(s)->store;
         return 0;
 }
 
 int recorder_store_new(Store *inner, Recording **ret_recording, Store **ret)
 {
-        _cleanup_free_ RecorderStore *s = calloc(1, sizeof(*s));
-        Recording *recording = NULL;
-
-        if (!s)
+        _cleanup_recording_ Recording *recording = calloc(1, sizeof(*recording));
+        if (!recording)
                 return -ENOMEM;
-        int r = recording_new(inner, &recording);
+        pthread_mutex_init(&recording->lock, NULL);
+        int r = recording_add_file(recording, inner, ret);
         if (r < 0)
                 return r;
-        *s = (RecorderStore){ .store.ops = &recorder_ops, .inner = inner, .recording = recording };
-        *ret_recording = recording;
-        *ret = &TAKE(s)->store;
+        *ret_recording = TAKE(recording);
         return 0;
+}
+
+int recorder_store_add(Recording *r, Store *inner, Store **ret)
+{
+        return recording_add_file(r, inner, ret);
 }
 
 size_t recording_get_count(Recording *r)
@@ -205,11 +215,22 @@ size_t recording_get_count(Recording *r)
         return count;
 }
 
+size_t recording_count_syncs(Recording *r, size_t from, size_t to)
+{
+        size_t count = 0;
+
+        for (size_t i = from; i < to; i++)
+                count += r->records[i].kind == RECORD_SYNC;
+        return count;
+}
+
 /* Did this sector of this operation reach the disk? */
-static bool replay_chooses(uint64_t choice, size_t index, uint64_t sector)
+static bool replay_chooses(uint64_t choice, size_t index, bool is_last, uint64_t sector)
 {
         if (choice <= REPLAY_NONE)
                 return choice == REPLAY_ALL;
+        if (choice == REPLAY_LAST)
+                return is_last;
         /* A third of the choices loses or keeps whole operations, the others tear them. */
         uint64_t x =
                 choice * UINT64_C(0x9e3779b97f4a7c15) ^ (index + 1) * UINT64_C(0xd6e8feb86659fd93);
@@ -227,20 +248,27 @@ static int replay_piece(const Record *record, Store *s, uint64_t done, uint64_t 
         return store_write(s, record->bytes + done, (size_t)len, record->pos + done);
 }
 
-static int replay_record(const Record *record, size_t index, uint64_t choice, Store *s)
+static int replay_record(Replayer *p, size_t index, uint64_t choice, Store *s)
 {
+        const Record *record = &p->recording->records[index];
+        bool is_last = index + 1 == p->count;
+
         if (record->kind == RECORD_SYNC)
                 return 0;
         if (record->kind == RECORD_SET_SIZE)
-                return replay_chooses(choice, index, 0) ? store_set_size(s, record->len) : 0;
+                return replay_chooses(choice, index, is_last, 0) ? store_set_size(s, record->len)
+                                                                 : 0;
 
         uint64_t done = 0;
         while (done < record->len) {
                 uint64_t pos = record->pos + done;
                 uint64_t sector = pos / RECORDER_SECTOR;
                 uint64_t part = u64_min(record->len - done, (sector + 1) * RECORDER_SECTOR - pos);
-                int r = replay_chooses(choice, index, sector) ? replay_piece(record, s, done, part)
-                                                              : 0;
+                if (choice == REPLAY_ALL)
+                        part = record->len;
+                int r = replay_chooses(choice, index, is_last, sector)
+                                ? replay_piece(record, s, done, part)
+                                : 0;
                 if (r < 0)
                         return r;
                 done += part;
@@ -248,24 +276,91 @@ static int replay_record(const Record *record, size_t index, uint64_t choice, St
         return 0;
 }
 
-int recording_replay(Recording *r, size_t count, uint64_t choice, Store **ret)
+static int replay_range(Replayer *p, size_t file, size_t from, size_t to, uint64_t choice, Store *s)
 {
-        _cleanup_store_ Store *s = NULL;
-        size_t synced = 0;
+        for (size_t i = from; i < to; i++) {
+                if (p->recording->records[i].file != file)
+                        continue;
+                int r = replay_record(p, i, choice, s);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
 
-        int k = mem_store_new(r->base, r->base_len, &s);
-        if (k < 0)
-                return k;
-        for (size_t i = 0; i < count; i++)
-                if (r->records[i].kind == RECORD_SYNC)
-                        synced = (size_t)u64_max(synced, r->records[i].len);
-        for (size_t i = 0; i < count; i++) {
-                k = replay_record(&r->records[i], i, i < synced ? REPLAY_ALL : choice, s);
+int replayer_new(Recording *r, Replayer **ret)
+{
+        _cleanup_replayer_ Replayer *p = calloc(1, sizeof(*p));
+        if (!p)
+                return -ENOMEM;
+        p->recording = r;
+        for (size_t i = 0; i < r->file_count; i++) {
+                int k = mem_store_copy(r->bases[i], &p->bases[i]);
                 if (k < 0)
                         return k;
         }
+        *ret = TAKE(p);
+        return 0;
+}
+
+int replayer_advance(Replayer *p, size_t count)
+{
+        size_t safe[RECORDER_FILES];
+
+        assert(count >= p->count && count <= p->recording->count);
+        memcpy(safe, p->safe, sizeof(safe));
+        for (size_t i = p->count; i < count; i++) {
+                const Record *record = &p->recording->records[i];
+                if (record->kind == RECORD_SYNC)
+                        safe[record->file] = (size_t)u64_max(safe[record->file], record->len);
+        }
+        p->count = count;
+        for (size_t file = 0; file < p->recording->file_count; file++) {
+                int r = replay_range(p, file, p->safe[file], safe[file], REPLAY_ALL,
+                                     p->bases[file]);
+                if (r < 0)
+                        return r;
+                p->safe[file] = safe[file];
+        }
+        return 0;
+}
+
+int replayer_replay(Replayer *p, uint64_t choice, size_t file, Store **ret)
+{
+        _cleanup_store_ Store *s = NULL;
+
+        assert(file < p->recording->file_count);
+        int r = mem_store_copy(p->bases[file], &s);
+        if (r < 0)
+                return r;
+        r = replay_range(p, file, p->safe[file], p->count, choice, s);
+        if (r < 0)
+                return r;
         *ret = TAKE(s);
         return 0;
+}
+
+Replayer *replayer_free(Replayer *p)
+{
+        if (!p)
+                return NULL;
+        for (size_t i = 0; i < RECORDER_FILES; i++)
+                store_free(p->bases[i]);
+        free(p);
+        return NULL;
+}
+
+int recording_replay(Recording *r, size_t count, uint64_t choice, Store **ret)
+{
+        _cleanup_replayer_ Replayer *p = NULL;
+
+        int k = replayer_new(r, &p);
+        if (k < 0)
+                return k;
+        k = replayer_advance(p, count);
+        if (k < 0)
+                return k;
+        return replayer_replay(p, choice, 0, ret);
 }
 
 Recording *recording_free(Recording *r)
@@ -274,8 +369,9 @@ Recording *recording_free(Recording *r)
                 return NULL;
         for (size_t i = 0; i < r->count; i++)
                 free(r->records[i].bytes);
+        for (size_t i = 0; i < RECORDER_FILES; i++)
+                store_free(r->bases[i]);
         free(r->records);
-        free(r->base);
         pthread_mutex_destroy(&r->lock);
         free(r);
         return NULL;

@@ -100,6 +100,21 @@ static void test_identities_differ_unless_set(void **state)
         assert_true(a_stat.inode == b_stat.inode && a_stat.device == b_stat.device);
 }
 
+static void test_a_copy_goes_its_own_way(void **state)
+{
+        _cleanup_store_ Store *s = open_mem("0123");
+        _cleanup_store_ Store *copy = NULL;
+        uint64_t size = 0;
+        char buf[4];
+
+        assert_int_equal(mem_store_copy(s, &copy), 0);
+        assert_int_equal(store_write(s, "x", 1, 0), 0);
+        assert_int_equal(store_get_size(copy, &size), 0);
+        assert_int_equal(size, 4);
+        assert_int_equal(store_read(copy, buf, 4, 0), 0);
+        assert_memory_equal(buf, "0123", 4);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -107,6 +122,7 @@ int main(void)
                 cmocka_unit_test(test_shrinking_forgets),
                 cmocka_unit_test(test_zero_pages_are_holes),
                 cmocka_unit_test(test_a_poor_host_cannot_punch),
+                cmocka_unit_test(test_a_copy_goes_its_own_way),
                 cmocka_unit_test(test_identities_differ_unless_set),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "store/mem.h"
 #include "store/recorder.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,6 +134,87 @@ static void test_writes_tear_between_sectors(void **state)
         recording_free(recording);
 }
 
+/* The last operation is on the disk, and what was done before it and not synced is not. */
+static void test_the_last_overtakes(void **state)
+{
+        Tape t = record();
+
+        assert_replays(&t, 3, REPLAY_LAST, "abb.", 4);
+        assert_replays(&t, 4, REPLAY_LAST, "aacc", 4);
+        assert_replays(&t, 5, REPLAY_LAST, "\0a..", 4);
+        assert_replays(&t, 6, REPLAY_LAST, "aa.", 3);
+        tape_free(&t);
+}
+
+/* One replayer on its way shows what a new one shows, whatever it was asked before. */
+static void test_replayer_goes_on(void **state)
+{
+        _cleanup_replayer_ Replayer *p = NULL;
+        Tape t = record();
+
+        assert_int_equal(replayer_new(t.recording, &p), 0);
+        for (size_t count = 0; count <= recording_get_count(t.recording); count++) {
+                assert_int_equal(replayer_advance(p, count), 0);
+                for (uint64_t choice = 0; choice < 20; choice++) {
+                        _cleanup_store_ Store *one = NULL, *other = NULL;
+                        uint64_t size = 0, other_size = 0;
+                        char buf[4] = "", other_buf[4] = "";
+                        assert_int_equal(recording_replay(t.recording, count, choice, &one), 0);
+                        assert_int_equal(replayer_replay(p, choice, 0, &other), 0);
+                        assert_int_equal(store_get_size(one, &size), 0);
+                        assert_int_equal(store_get_size(other, &other_size), 0);
+                        assert_int_equal(size, other_size);
+                        assert_int_equal(store_read_padded(one, buf, 4, 0), 0);
+                        assert_int_equal(store_read_padded(other, other_buf, 4, 0), 0);
+                        assert_memory_equal(buf, other_buf, 4);
+                }
+        }
+        tape_free(&t);
+}
+
+static void assert_file_holds(Replayer *p, uint64_t choice, size_t file, const char *text)
+{
+        _cleanup_store_ Store *s = NULL;
+        char buf[4] = "";
+
+        assert_int_equal(replayer_replay(p, choice, file, &s), 0);
+        assert_int_equal(store_read(s, buf, 2, 0), 0);
+        assert_memory_equal(buf, text, 2);
+}
+
+/* The power fails for both files, and a sync makes one of them safe. */
+static void test_two_files(void **state)
+{
+        _cleanup_recording_ Recording *recording = NULL;
+        _cleanup_replayer_ Replayer *p = NULL;
+        _cleanup_store_ Store *one = NULL, *other = NULL;
+        Store *inner = NULL, *third = NULL;
+
+        assert_int_equal(mem_store_new("..", 2, &inner), 0);
+        assert_int_equal(recorder_store_new(inner, &recording, &one), 0);
+        assert_int_equal(mem_store_new("--", 2, &inner), 0);
+        assert_int_equal(recorder_store_add(recording, inner, &other), 0);
+        assert_int_equal(mem_store_new("++", 2, &inner), 0);
+        assert_int_equal(recorder_store_add(recording, inner, &third), -ENOSPC);
+        store_free(inner);
+
+        assert_int_equal(store_write(one, "a", 1, 0), 0);
+        assert_int_equal(store_write(other, "b", 1, 0), 0);
+        assert_int_equal(store_sync(other), 0);
+        assert_int_equal(store_write(other, "c", 1, 1), 0);
+        assert_int_equal(recording_count_syncs(recording, 0, 4), 1);
+        assert_int_equal(recording_count_syncs(recording, 0, 2), 0);
+
+        assert_int_equal(replayer_new(recording, &p), 0);
+        assert_int_equal(replayer_advance(p, 4), 0);
+        assert_file_holds(p, REPLAY_ALL, 0, "a.");
+        assert_file_holds(p, REPLAY_ALL, 1, "bc");
+        assert_file_holds(p, REPLAY_NONE, 0, "..");
+        assert_file_holds(p, REPLAY_NONE, 1, "b-");
+        assert_file_holds(p, REPLAY_LAST, 0, "..");
+        assert_file_holds(p, REPLAY_LAST, 1, "bc");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -140,6 +222,9 @@ int main(void)
                 cmocka_unit_test(test_without_a_sync_all_may_be_lost),
                 cmocka_unit_test(test_choices_reach_every_subset),
                 cmocka_unit_test(test_writes_tear_between_sectors),
+                cmocka_unit_test(test_the_last_overtakes),
+                cmocka_unit_test(test_replayer_goes_on),
+                cmocka_unit_test(test_two_files),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

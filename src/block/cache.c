@@ -46,6 +46,7 @@ struct CacheEntry {
         CacheEntry *newer, *older;
 
         /* Guarded by who loads it, then by the drivers' locks. */
+        uint32_t mark;
         alignas(max_align_t) uint8_t bytes[];
 };
 
@@ -345,6 +346,11 @@ int cache_get(
 void *cache_entry_bytes(CacheEntry *e)
 {
         return e->bytes;
+}
+
+uint32_t *cache_entry_mark(CacheEntry *e)
+{
+        return &e->mark;
 }
 
 void cache_put(Cache *c, CacheEntry *e)

@@ -41,6 +41,10 @@ int cache_get(
 /* The bytes of an entry in use. Read them only: a change needs a lock of the driver's. */
 void *cache_entry_bytes(CacheEntry *e);
 
+/* A note of the owner's about an entry in use, 0 after loading; guarded by a lock of the driver's. An entry that is
+ * to stay has to stay in use. */
+uint32_t *cache_entry_mark(CacheEntry *e);
+
 /* Accepts NULL. */
 void cache_put(Cache *c, CacheEntry *e);
 

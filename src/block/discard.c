@@ -5,6 +5,9 @@
 
 #include <errno.h>
 
+/* Nobody reads while a driver discards, so it is asked for this much at a time. */
+#define DISCARD_MAX (UINT64_C(1) << 30)
+
 static uint64_t node_clamp_locked(Node *n, uint64_t off, uint64_t len)
 {
         return u64_min(len, n->size - u64_min(off, n->size));
@@ -46,14 +49,11 @@ static int node_discard_format(
         return 0;
 }
 
-int node_discard(Node *n, uint64_t off, uint64_t len)
+static int node_discard_some(Node *n, uint64_t off, uint64_t len)
 {
         uint64_t done_off = off, done_len = 0;
 
-        int r = node_may_write(n);
-        if (r < 0)
-                return r;
-        r = node_discard_format(n, off, len, &done_off, &done_len);
+        int r = node_discard_format(n, off, len, &done_off, &done_len);
         if (r < 0)
                 return r;
 
@@ -65,6 +65,20 @@ int node_discard(Node *n, uint64_t off, uint64_t len)
                 return r;
         uint64_t done_end = done_off + done_len;
         return node_zero(n, done_end, len - (done_end - off));
+}
+
+int node_discard(Node *n, uint64_t off, uint64_t len)
+{
+        int r = node_may_write(n);
+        uint64_t size = node_get_size(n);
+        uint64_t end = off + u64_min(len, size - u64_min(off, size));
+
+        while (r >= 0 && off < end) {
+                uint64_t part = u64_min(end, round_down(off, DISCARD_MAX) + DISCARD_MAX) - off;
+                r = node_discard_some(n, off, part);
+                off += part;
+        }
+        return r < 0 ? r : 0;
 }
 
 /* Reserves the space of what lies in place already. */

@@ -73,10 +73,16 @@ typedef struct Format {
         /* Unpacks the whole coded extent into `buf` of e->len bytes. Optional. */
         int (*read_coded)(Node *n, const Extent *e, void *buf);
 
-        /* Writing: all four or none. alloc chooses a place for the granule at `off` (EXTENT_DATA, invisible to
-         * map until published; a granule is in place as a whole or not at all); publish makes it what map answers; release gives it back unused. write_back
-         * makes the tables durable in the order that the format needs, with node_sync in between. */
-        int (*alloc)(Node *n, uint64_t off, Extent *ret);
+        /* Writing: all four or none. The range lock is held from alloc to publish or release, over whole granules.
+         *
+         * alloc chooses a place (EXTENT_DATA) for bytes that are not in place: it covers at least `off`, and may go
+         * on for as much of [off, off + len) as is not in place either; it may begin and end within a granule where
+         * the format can place parts of one. What it covers is one coded extent or none. -EAGAIN: ask map again.
+         * publish makes the place what map answers; release gives it back unused: one of the two is always called.
+         *
+         * write_back makes the tables durable in the order that the format needs, with node_sync in between. 1: it
+         * has synced what it wrote by itself, 0: that is left to the caller. */
+        int (*alloc)(Node *n, uint64_t off, uint64_t len, Extent *ret);
         int (*publish)(Node *n, const Extent *e);
         void (*release)(Node *n, const Extent *e);
         int (*write_back)(Node *n);

@@ -191,11 +191,24 @@ static int node_clear_grown(Node *n, uint64_t old_size)
                                : node_fill_locked(n, FILL_ZEROES, NULL, end - old_size, old_size);
 }
 
+/* What is cut off within the last granule goes at once: whoever makes the disk longer again, and be it another
+ * program, finds zeroes. */
+static int node_clear_cut(Node *n, uint64_t size)
+{
+        if (size >= n->size || n->granule == 0)
+                return 0;
+        uint64_t end = u64_min(n->size, round_up(size, n->granule));
+        return node_fill_locked(n, FILL_ZEROES, NULL, end - size, size);
+}
+
 static int node_resize_locked(Node *n, uint64_t size)
 {
         uint64_t old_size = n->size;
 
-        int r = n->format->resize(n, size);
+        int r = node_clear_cut(n, size);
+        if (r < 0)
+                return r;
+        r = n->format->resize(n, size);
         if (r < 0)
                 return r;
         n->size = size;
@@ -243,8 +256,8 @@ static int node_flush_locked(Node *n)
                 return r;
         if (n->format->write_back) {
                 r = n->format->write_back(n);
-                if (r < 0)
-                        return r;
+                if (r != 0)
+                        return r < 0 ? r : 0;
         }
         return node_sync(n);
 }

@@ -38,11 +38,10 @@ struct Node {
         Store *store;         /* owned: the file that holds the header */
         Store **extra_stores; /* owned: further files of the same image, added by node_adopt_store */
         size_t extra_count;
-        Node *backing; /* owned; NULL without one */
-        void *state;   /* the driver's own; freed by node_close after format->close */
-        Cache *cache;  /* borrowed; shared by a whole chain; never NULL */
-        uint64_t
-                granule; /* what alloc places at once, a power of two; 0: nothing is ever allocated */
+        Node *backing;    /* owned; NULL without one */
+        void *state;      /* the driver's own; freed by node_close after format->close */
+        Cache *cache;     /* borrowed; shared by a whole chain; never NULL */
+        uint64_t granule; /* the unit of alloc, a power of two; 0: nothing is ever allocated */
         bool writable;
         bool guessed; /* raw because no format was recognised; only ever read-only */
         char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
@@ -51,6 +50,10 @@ struct Node {
 
         /* A sync failed: the kernel may have dropped what we wrote, so writing ends for good. */
         atomic_bool broken;
+
+        /* How often the driver has let places that it had given up be used again. Who read from a place that may
+         * have been given up meanwhile (all but what is in place) looks here afterwards, and reads again. */
+        atomic_uint_fast64_t reuses;
 
         pthread_rwlock_t layout;
         pthread_mutex_t flush_lock;

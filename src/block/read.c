@@ -65,17 +65,29 @@ int node_read_extent(Node *n, const Extent *e, void *buf, size_t len, uint64_t o
         return 0;
 }
 
+/* Reads the beginning of the range, as much as one answer of the driver covers. */
+static int node_read_some(Node *n, void *buf, size_t len, uint64_t off, uint64_t *ret_len)
+{
+        for (;;) {
+                uint64_t reuses = atomic_load(&n->reuses);
+                Extent e;
+                int r = node_map(n, off, len, &e, ret_len);
+                if (r >= 0)
+                        r = node_read_extent(n, &e, buf, (size_t)*ret_len, off);
+                /* A writer may have put these bytes elsewhere, and others where they were: never twice without a
+                 * whole flush in between. */
+                if (atomic_load(&n->reuses) == reuses)
+                        return r;
+        }
+}
+
 int node_read_locked(Node *n, void *buf, size_t len, uint64_t off)
 {
         uint8_t *to = buf;
 
         while (len > 0) {
-                Extent e;
                 uint64_t part = 0;
-                int r = node_map(n, off, len, &e, &part);
-                if (r < 0)
-                        return r;
-                r = node_read_extent(n, &e, to, (size_t)part, off);
+                int r = node_read_some(n, to, len, off, &part);
                 if (r < 0)
                         return r;
                 to += part;

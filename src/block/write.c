@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What lies in place is written over. Everything else goes granule by granule, under the range lock: ask again where
- * it lies, since someone may have been here; get a place for the whole granule; fill it, old contents around the
- * new; publish it. Neither a thread nor a crash can meet a place that is not filled.
+ * What lies in place is written over. Everything else goes under the range lock of the granules that it touches: ask
+ * again where it lies, since someone may have been here; get a place; fill it, old contents around the new; publish
+ * it. Neither a thread nor a crash can meet a place that is not filled.
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
@@ -15,6 +15,9 @@
 enum {
         /* Old contents are copied in pieces of this size at most: a granule may have many megabytes. */
         COPY_MAX = 256 * 1024,
+
+        /* What gets a place at once, unless a granule is larger. */
+        PLACE_MAX = 2 * 1024 * 1024,
 };
 
 /* A piece of a request: what to write into [off, off + len). */
@@ -104,16 +107,21 @@ static int node_fill_place(Node *n, const Extent *place, const Piece *p)
         return node_copy_old(n, place, end, place->off + place->len - end);
 }
 
-static int node_write_new(Node *n, const Extent *old, const Piece *p)
+/* Puts the beginning of the piece into a new place: *ret_len of it, 0 when the driver wants to be asked again. */
+static int node_write_new(Node *n, const Extent *old, const Piece *p, uint64_t *ret_len)
 {
         Extent place = { 0 };
-        int r = n->format->alloc(n, round_down(p->off, n->granule), &place);
-        if (r < 0)
-                return r;
-        assert(place.kind == EXTENT_DATA && place.off <= p->off);
-        assert(in_range(p->off - place.off, p->len, place.len));
+        Piece now = *p;
 
-        r = node_fill_place(n, &place, p);
+        *ret_len = 0;
+        int r = n->format->alloc(n, p->off, p->len, &place);
+        if (r < 0)
+                return r == -EAGAIN ? 0 : r;
+        assert(place.kind == EXTENT_DATA && place.off <= p->off);
+        assert(p->off - place.off < place.len);
+
+        now.len = u64_min(p->len, place.len - (p->off - place.off));
+        r = node_fill_place(n, &place, &now);
         if (r >= 0)
                 r = n->format->publish(n, &place);
         if (r < 0) {
@@ -122,6 +130,7 @@ static int node_write_new(Node *n, const Extent *old, const Piece *p)
         }
         if (old->kind == EXTENT_CODED)
                 cache_drop(n->cache, &(CacheKey){ n, CACHE_DECODED, old->cookie });
+        *ret_len = now.len;
         return 0;
 }
 
@@ -161,8 +170,17 @@ static int node_map_piece(Node *n, const Piece *p, Extent *ret, Piece *ret_now, 
         return 1;
 }
 
-/* Writes the beginning of the piece, within one granule whose range lock is held. */
-static int node_write_granule(Node *n, const Piece *p, uint64_t *ret_len)
+/* How much of a piece that begins with `part` bytes of one kind is to get a place. Bytes go wherever nothing is in
+ * place yet; of the rest, the next granule may need none. */
+static uint64_t node_new_len(const Node *n, const Piece *p, uint64_t part)
+{
+        if (p->filling == FILL_BYTES)
+                return p->len;
+        return u64_min(p->len, round_up(p->off + part, n->granule) - p->off);
+}
+
+/* Writes the beginning of the piece, whose range lock is held. */
+static int node_write_held(Node *n, const Piece *p, uint64_t *ret_len)
 {
         Piece now;
         Extent e;
@@ -170,31 +188,31 @@ static int node_write_granule(Node *n, const Piece *p, uint64_t *ret_len)
         if (r != 0)
                 return r < 0 ? r : 0;
 
-        if (e.kind == EXTENT_DATA && e.in_place) {
-                r = node_write_place(&e, &now);
-        } else {
-                /* The whole granule gets a place, however many extents it was made of. */
-                now.len = p->len;
-                r = node_write_new(n, &e, &now);
+        if (e.kind != EXTENT_DATA || !e.in_place) {
+                now.len = node_new_len(n, p, now.len);
+                return node_write_new(n, &e, &now, ret_len);
         }
+        r = node_write_place(&e, &now);
         if (r < 0)
                 return r;
         *ret_len = now.len;
         return 0;
 }
 
-static int node_write_locked_granule(Node *n, const Piece *p, uint64_t *ret_len)
+static int node_write_locked_granules(Node *n, const Piece *p, uint64_t *ret_len)
 {
         if (n->granule == 0 || !n->format->alloc)
                 return -EROFS;
 
         uint64_t start = round_down(p->off, n->granule);
+        uint64_t most = u64_max(n->granule, PLACE_MAX);
         Piece part = *p;
-        part.len = u64_min(p->len, n->granule - (p->off - start));
+        part.len = u64_min(p->len, most - (p->off - start));
 
         RangeLockEntry entry;
-        range_lock_take(&n->range_lock, &entry, start, n->granule);
-        int r = node_write_granule(n, &part, ret_len);
+        range_lock_take(&n->range_lock, &entry, start,
+                        round_up(part.off + part.len, n->granule) - start);
+        int r = node_write_held(n, &part, ret_len);
         range_lock_give(&n->range_lock, &entry);
         return r;
 }
@@ -208,7 +226,7 @@ static int node_write_some(Node *n, const Piece *p, uint64_t *ret_len)
         if (r != 0)
                 return r < 0 ? r : 0;
         if (e.kind != EXTENT_DATA || !e.in_place)
-                return node_write_locked_granule(n, p, ret_len);
+                return node_write_locked_granules(n, p, ret_len);
 
         r = node_write_place(&e, &now);
         if (r < 0)

@@ -187,11 +187,11 @@ static bool fake_place_is_free(const FakePlace *place)
         return place->flushes >= 2;
 }
 
-static int fake_alloc(Node *n, uint64_t off, Extent *ret)
+static int fake_alloc(Node *n, uint64_t off, uint64_t len, Extent *ret)
 {
         FakeState *f = fake_state(n);
         Extent place = { .kind = EXTENT_DATA,
-                         .off = off,
+                         .off = round_down(off, n->granule),
                          .len = n->granule,
                          .store = n->store,
                          .in_place = true };

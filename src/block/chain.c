@@ -57,6 +57,7 @@ static int chain_open_top(const ChainRequest *request, Store *top, Node **ret, E
 
         NodeOptions options = {
                 .writable = request->writable,
+                .for_check = request->for_check,
                 .snapshot = request->snapshot,
                 .cache = request->cache,
         };

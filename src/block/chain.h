@@ -17,6 +17,7 @@ typedef struct ChainRequest {
         const Format *raw; /* for what is raw because somebody said so, and the read-only guess */
         const char *format_name; /* NULL: probe */
         bool writable;           /* the top layer only */
+        bool for_check;          /* see NodeOptions; the top layer only */
         const char *snapshot;    /* internal snapshot of the top layer; NULL: none */
         Opener *opener;          /* NULL: open nothing but `top`; n->backing stays NULL then */
         Cache *cache;

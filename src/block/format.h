@@ -94,7 +94,8 @@ typedef struct Format {
         /* Changes the size of the guest disk; new bytes read as zeroes. Optional. */
         int (*resize)(Node *n, uint64_t size);
 
-        /* Looks for damage. Optional. */
+        /* Looks for damage, and repairs what report->repair says: the file alone, with `layout` held exclusively. A
+         * negative errno: not completed; report->err says why. Optional. */
         int (*check)(Node *n, CheckReport *report);
 
         /* What `rawview info` shows beyond size and names. Optional. The 13th callback: what an image says of

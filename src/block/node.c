@@ -58,6 +58,7 @@ static int node_new(const Format *format, const NodeOptions *options, Node **ret
         n->format = format;
         n->cache = options->cache;
         n->writable = options->writable;
+        n->for_check = options->for_check;
         *ret = n;
         return 0;
 }

@@ -40,6 +40,7 @@ typedef struct Qcow2Said {
         char *backing_format; /* owned */
         char *data_name;      /* owned */
         bool has_crypto;
+        Qcow2DiskCrypto crypto;
         bool has_bitmaps;
         Qcow2DiskBitmaps bitmaps;
 } Qcow2Said;
@@ -153,6 +154,7 @@ static int qcow2_take_crypto(const Qcow2Header *h,
                                sizeof(d));
         memcpy(&d, e->bytes, sizeof(d));
         said->has_crypto = true;
+        said->crypto = d;
         return qcow2_check_place(h, "the encryption header's offset", "", from_be64(d.offset),
                                  from_be64(d.length), err);
 }
@@ -265,6 +267,10 @@ int qcow2_extensions_read(Node *n, Qcow2 *q, Err *err)
 
         if (qcow2_has_data_file(h))
                 q->data_name = TAKE(said.data_name);
+        if (said.has_crypto) {
+                q->crypto_pos = from_be64(said.crypto.offset);
+                q->crypto_len = from_be64(said.crypto.length);
+        }
         if (said.has_bitmaps) {
                 q->bitmap_count = from_be32(said.bitmaps.nb_bitmaps);
                 q->bitmaps_len = from_be64(said.bitmaps.directory_size);

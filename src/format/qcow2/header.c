@@ -184,7 +184,7 @@ static int qcow2_check_in_file(const char *field, uint64_t pos, uint64_t file_si
         return 0;
 }
 
-static int qcow2_check_refcount_table(const Qcow2Header *h, uint64_t file_size, Err *err)
+int qcow2_check_refcount_table(const Qcow2Header *h, uint64_t file_size, Err *err)
 {
         uint64_t len = h->refcount_table_clusters << h->cluster_bits;
 
@@ -265,9 +265,6 @@ int qcow2_header_read(Store *s, uint64_t file_size, Qcow2Header *ret, Err *err)
         if (r < 0)
                 return r;
         r = qcow2_check_l1(&h, h.l1_pos, h.l1_count, h.size, "", err);
-        if (r < 0)
-                return r;
-        r = qcow2_check_refcount_table(&h, file_size, err);
         if (r < 0)
                 return r;
         r = qcow2_check_snapshots(&h, file_size, err);

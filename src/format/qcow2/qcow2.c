@@ -151,10 +151,20 @@ static int qcow2_open(Node *n, Opener *opener, Err *err)
         r = qcow2_header_read(n->store, q->file_size, &q->header, err);
         if (r < 0)
                 return r;
+        if (!n->for_check) {
+                r = qcow2_check_refcount_table(&q->header, q->file_size, err);
+                if (r < 0)
+                        return r;
+        }
         qcow2_set_geometry(q);
         r = qcow2_extensions_read(n, q, err);
         if (r < 0)
                 return r;
+        /* The tables that a check looks at are never encrypted, and it reads them all itself. */
+        if (n->for_check) {
+                n->size = round_up(q->header.size, QCOW2_SECTOR);
+                return 0;
+        }
         r = qcow2_refuse_encryption(&q->header, err);
         if (r < 0)
                 return r;

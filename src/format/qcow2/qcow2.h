@@ -223,6 +223,7 @@ typedef struct Qcow2 {
 
         uint64_t bitmap_count; /* 0: none that can be trusted */
         uint64_t bitmaps_pos, bitmaps_len;
+        uint64_t crypto_pos, crypto_len; /* the encryption header; 0, 0: none */
 } Qcow2;
 
 /* One entry of the snapshot table. */
@@ -257,6 +258,9 @@ static inline uint64_t qcow2_cluster_size(const Qcow2Header *h)
 
 /* header.c: reads and checks the fixed part, and the tables' places. */
 int qcow2_header_read(Store *s, uint64_t file_size, Qcow2Header *ret, Err *err);
+
+/* What header_read leaves out, because an image without it can still be repaired. */
+int qcow2_check_refcount_table(const Qcow2Header *h, uint64_t file_size, Err *err);
 
 /* Is a table of `len` bytes possible at `pos`? `field` names it in the text, `whose` is "" or " of the …". */
 int qcow2_check_place(const Qcow2Header *h,

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The figures as an SVG: a group of bars for each job, each as long as its median beside the best of the group; the thin
+line over a bar goes from the lowest to the highest figure."""
+from html import escape
+
+WIDTH, LEFT, RIGHT = 860, 150, 150
+BAR, GAP, HEAD = 16, 4, 34
+COLOURS = ("#888888", "#1f77b4", "#17a2b8", "#d9822b", "#b2423f", "#7b5ea7")
+
+
+def text(x, y, words, extra=""):
+    return f'<text x="{x:.0f}" y="{y:.0f}" {extra}>{escape(words)}</text>'
+
+
+def group(y, job, row, targets):
+    """The lines of one job, and the y below it."""
+    lines = [text(10, y + 20, f"{job.title} ({job.unit})", 'font-weight="bold"')]
+    y += HEAD
+    best = max(figures["max"] for figures in row.values())
+    for target in targets:
+        if target.name not in row:
+            continue
+        figures = row[target.name]
+        low, middle, high = (figures[k] / best * (WIDTH - LEFT - RIGHT) for k in ("min", "median", "max"))
+        centre = y + BAR / 2
+        colour = COLOURS[targets.index(target) % len(COLOURS)]
+        lines += [
+            text(LEFT - 8, y + BAR - 4, target.title, 'text-anchor="end"'),
+            f'<rect x="{LEFT}" y="{y}" width="{middle:.1f}" height="{BAR}" fill="{colour}"/>',
+            f'<path d="M{LEFT + low:.1f} {centre} H{LEFT + high:.1f}" stroke="black"/>',
+            text(LEFT + high + 8, y + BAR - 4, f"{figures['median']:,.0f}"),
+        ]
+        y += BAR + GAP
+    return lines, y
+
+
+def plot(path, heading, jobs, targets, table):
+    """table: {job name: {target name: {"min", "median", "max"}}}; jobs without figures are left out."""
+    lines, y = [text(10, 22, heading)], HEAD
+    for job in jobs:
+        if table.get(job.name):
+            more, y = group(y, job, table[job.name], targets)
+            lines += more
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + GAP}" font-family="sans-serif" '
+                f'font-size="12">\n<rect width="100%" height="100%" fill="white"/>\n')
+        f.write("\n".join(lines) + "\n</svg>\n")

@@ -318,7 +318,8 @@ static int worker_run(Worker *w)
 
 static void worker_ignore_signals(void)
 {
-        static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
+        /* SIGXFSZ: a file that may not grow any more is an error for the writer. */
+        static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ };
 
         for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
                 signal(ignored[i], SIG_IGN);

@@ -48,6 +48,21 @@ log_is_short full 6
 no_mount_left
 umount small
 
+step "a limit on the size of files: an error for the writer, not the end of the worker"
+truncate -s 16M limited.raw
+(
+    ulimit -f 1024
+    up_in_foreground limited -f raw -w limited.raw mp
+)
+expect_fail 'file too large' dd if=/dev/urandom of=mp bs=64k seek=64 count=4 conv=notrunc
+dd if=pattern of=mp bs=64k count=2 conv=notrunc,fsync status=none
+alive limited
+cmp -n 131072 mp pattern
+kill -INT "$(pid_of limited)"
+wait_until 20 process_is_gone "$(cat limited.shell)" || fail "the view does not end: $(cat limited.log)"
+log_is_short limited 6
+no_mount_left
+
 step "a qcow2 with one wrong L2 entry: an error for this cluster only"
 fill_file disk.raw 4M
 qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2

@@ -14,7 +14,7 @@
 
 typedef struct FakeHeader {
         char magic[8];
-        le64 size, granule, entries;
+        le64 size, granule, unit;
 } FakeHeader;
 _Static_assert(sizeof(FakeHeader) == 32, "as it lies in the file");
 
@@ -25,12 +25,21 @@ typedef struct FakePlace {
 } FakePlace;
 
 typedef struct FakeState {
-        atomic_uint_fast64_t maps, decodes, allocs, publishes, releases, write_backs;
+        atomic_uint_fast64_t maps, decodes, allocs, publishes, releases, write_backs, discards;
+        atomic_uint_fast64_t longest_discard;
+
+        /* As fake_set_manner says. */
+        uint64_t run;
+        bool syncs;
+        int resize_code;
         atomic_int publish_code;
+        atomic_uint again, moves;
+
+        uint64_t unit; /* fixed after open */
 
         pthread_mutex_t lock;
         uint64_t *table; /* owned; guarded by lock */
-        uint64_t end;    /* where the next granule goes; guarded by lock */
+        uint64_t end;    /* where the next unit goes; guarded by lock */
         FakePlace *given_up;
         size_t given_up_count; /* guarded by lock, as is given_up */
 } FakeState;
@@ -83,7 +92,7 @@ static int fake_read_table(Node *n, Err *err)
                 if ((f->table[i] & FAKE_KIND_MASK) > FAKE_CODED)
                         return err_set(err, EBADMSG, "table entry %zu is of no known kind", i);
                 if ((f->table[i] & FAKE_KIND_MASK) >= FAKE_DATA)
-                        f->end = u64_max(f->end, pos + n->granule);
+                        f->end = u64_max(f->end, pos + f->unit);
         }
         return 0;
 }
@@ -103,7 +112,10 @@ static int fake_open(Node *n, Opener *opener, Err *err)
         n->granule = from_le64(h.granule);
         if (!is_power_of_two(n->granule) || n->granule < 512 || n->granule > 1 << 20)
                 return err_set(err, EBADMSG, "header: granule is not a power of two in bounds");
-        if (n->size / n->granule >= FAKE_ENTRIES_MAX)
+        f->unit = from_le64(h.unit);
+        if (!is_power_of_two(f->unit) || f->unit < 512 || f->unit > n->granule)
+                return err_set(err, EBADMSG, "header: unit is not a power of two in bounds");
+        if (n->size / f->unit >= FAKE_ENTRIES_MAX)
                 return err_set(err, EFBIG, "header: size is more than the table can hold");
         if (n->snapshot)
                 return err_set(err, ENOENT, "there is no snapshot '%s'", n->snapshot);
@@ -124,8 +136,9 @@ static void fake_close(Node *n)
 static void fake_decode_entry(Node *n, uint64_t index, uint64_t entry, Extent *ret)
 {
         uint64_t pos = entry & ~(uint64_t)FAKE_KIND_MASK;
+        uint64_t unit = fake_state(n)->unit;
 
-        *ret = (Extent){ .kind = EXTENT_BELOW, .off = index * n->granule, .len = n->granule };
+        *ret = (Extent){ .kind = EXTENT_BELOW, .off = index * unit, .len = unit };
         switch (entry & FAKE_KIND_MASK) {
         case FAKE_HOLE:
                 ret->kind = EXTENT_HOLE;
@@ -146,16 +159,53 @@ static void fake_decode_entry(Node *n, uint64_t index, uint64_t entry, Extent *r
         }
 }
 
+/* Puts the bytes of a unit elsewhere, and others where they were, as a writer may who comes after an answer of map.
+ * Wants the lock. */
+static int fake_move(Node *n, uint64_t index)
+{
+        FakeState *f = fake_state(n);
+        uint64_t pos = f->table[index] & ~(uint64_t)FAKE_KIND_MASK;
+        _cleanup_free_ uint8_t *bytes = malloc((size_t)f->unit);
+
+        int r = bytes ? store_read(n->store, bytes, (size_t)f->unit, pos) : -ENOMEM;
+        if (r < 0)
+                return r;
+        r = store_write(n->store, bytes, (size_t)f->unit, f->end);
+        if (r < 0)
+                return r;
+        memset(bytes, '!', (size_t)f->unit);
+        r = store_write(n->store, bytes, (size_t)f->unit, pos);
+        if (r < 0)
+                return r;
+        f->table[index] = f->end | (f->table[index] & FAKE_KIND_MASK);
+        f->end += f->unit;
+        atomic_fetch_add(&n->reuses, 1);
+        return 0;
+}
+
+/* Takes one from the number, unless it is 0. */
+static bool fake_take_one(atomic_uint *number)
+{
+        unsigned left = atomic_load(number);
+        while (left > 0 && !atomic_compare_exchange_weak(number, &left, left - 1))
+                ;
+        return left > 0;
+}
+
 static int fake_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
 {
         FakeState *f = fake_state(n);
+        uint64_t index = off / f->unit;
+        int r = 0;
 
         atomic_fetch_add(&f->maps, 1);
         LOCKED(&f->lock)
         {
-                fake_decode_entry(n, off / n->granule, f->table[off / n->granule], ret);
+                fake_decode_entry(n, index, f->table[index], ret);
+                if ((f->table[index] & FAKE_KIND_MASK) >= FAKE_DATA && fake_take_one(&f->moves))
+                        r = fake_move(n, index);
         }
-        return 0;
+        return r;
 }
 
 static int fake_read_coded(Node *n, const Extent *e, void *buf)
@@ -187,27 +237,59 @@ static bool fake_place_is_free(const FakePlace *place)
         return place->flushes >= 2;
 }
 
+static bool fake_is_in_place(uint64_t entry)
+{
+        return (entry & FAKE_KIND_MASK) == FAKE_DATA;
+}
+
+static bool fake_is_coded(uint64_t entry)
+{
+        return (entry & FAKE_KIND_MASK) == FAKE_CODED;
+}
+
+/* How many units from `first` on get a place at once. Wants the lock. */
+static uint64_t fake_run_len(const FakeState *f, uint64_t first, uint64_t end)
+{
+        uint64_t count = 1;
+
+        while ((count + 1) * f->unit <= f->run && (first + count) * f->unit < end &&
+               !fake_is_coded(f->table[first]) && !fake_is_coded(f->table[first + count]) &&
+               !fake_is_in_place(f->table[first + count]))
+                count++;
+        return count;
+}
+
+/* A place that was given up long enough ago, or 0. Wants the lock. */
+static uint64_t fake_find_free(FakeState *f)
+{
+        for (size_t i = 0; i < f->given_up_count; i++)
+                if (fake_place_is_free(&f->given_up[i])) {
+                        uint64_t pos = f->given_up[i].pos;
+                        f->given_up[i] = f->given_up[--f->given_up_count];
+                        return pos;
+                }
+        return 0;
+}
+
 static int fake_alloc(Node *n, uint64_t off, uint64_t len, Extent *ret)
 {
         FakeState *f = fake_state(n);
         Extent place = { .kind = EXTENT_DATA,
-                         .off = round_down(off, n->granule),
-                         .len = n->granule,
+                         .off = round_down(off, f->unit),
                          .store = n->store,
                          .in_place = true };
 
         atomic_fetch_add(&f->allocs, 1);
+        if (fake_take_one(&f->again))
+                return -EAGAIN;
         LOCKED(&f->lock)
         {
-                for (size_t i = 0; i < f->given_up_count && place.pos == 0; i++)
-                        if (fake_place_is_free(&f->given_up[i])) {
-                                place.pos = f->given_up[i].pos;
-                                f->given_up[i] = f->given_up[--f->given_up_count];
-                        }
+                place.len = fake_run_len(f, off / f->unit, off + len) * f->unit;
+                place.pos = place.len == f->unit ? fake_find_free(f) : 0;
                 if (place.pos == 0) {
                         place.pos = f->end;
                         place.zeroed = true;
-                        f->end += n->granule;
+                        f->end += place.len;
                 }
         }
         *ret = place;
@@ -224,7 +306,8 @@ static int fake_publish(Node *n, const Extent *e)
         atomic_fetch_add(&f->publishes, 1);
         LOCKED(&f->lock)
         {
-                f->table[e->off / n->granule] = e->pos | FAKE_DATA;
+                for (uint64_t done = 0; done < e->len; done += f->unit)
+                        f->table[(e->off + done) / f->unit] = (e->pos + done) | FAKE_DATA;
         }
         return 0;
 }
@@ -237,7 +320,8 @@ static void fake_release(Node *n, const Extent *e)
         atomic_fetch_add(&f->releases, 1);
         LOCKED(&f->lock)
         {
-                (void)fake_give_up(f, e->pos, 2);
+                for (uint64_t done = 0; done < e->len; done += f->unit)
+                        (void)fake_give_up(f, e->pos + done, 2);
         }
 }
 
@@ -264,7 +348,11 @@ static int fake_write_back(Node *n)
         int r = node_sync(n);
         if (r < 0)
                 return r;
-        return store_write(n->store, raw, FAKE_ENTRIES_MAX * sizeof(*raw), FAKE_TABLE);
+        r = store_write(n->store, raw, FAKE_ENTRIES_MAX * sizeof(*raw), FAKE_TABLE);
+        if (r < 0 || !f->syncs)
+                return r;
+        r = node_sync(n);
+        return r < 0 ? r : 1;
 }
 
 static int fake_clear_entry(FakeState *f, uint64_t index, uint64_t kind)
@@ -295,11 +383,14 @@ static int fake_clear_entries(Node *n, uint64_t first, uint64_t end, uint64_t ki
         return 0;
 }
 
-/* Whole granules only. */
+/* Whole units only. */
 static int fake_discard(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, uint64_t *ret_len)
 {
-        uint64_t first = div_round_up(off, n->granule), end = (off + len) / n->granule;
+        FakeState *f = fake_state(n);
+        uint64_t first = div_round_up(off, f->unit), end = (off + len) / f->unit;
 
+        atomic_fetch_add(&f->discards, 1);
+        atomic_store(&f->longest_discard, u64_max(len, atomic_load(&f->longest_discard)));
         if (first >= end) {
                 *ret_len = 0;
                 return 0;
@@ -307,20 +398,24 @@ static int fake_discard(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, 
         int r = fake_clear_entries(n, first, end, FAKE_HOLE);
         if (r < 0)
                 return r;
-        *ret_off = first * n->granule;
-        *ret_len = (end - first) * n->granule;
+        *ret_off = first * f->unit;
+        *ret_len = (end - first) * f->unit;
         return 0;
 }
 
 static int fake_resize(Node *n, uint64_t size)
 {
-        if (size / n->granule >= FAKE_ENTRIES_MAX)
+        FakeState *f = fake_state(n);
+
+        if (f->resize_code != 0)
+                return -f->resize_code;
+        if (size / f->unit >= FAKE_ENTRIES_MAX)
                 return -EFBIG;
         le64 raw = fake_to_le64(size);
         int r = store_write(n->store, &raw, sizeof(raw), offsetof(FakeHeader, size));
         if (r < 0)
                 return r;
-        return fake_clear_entries(n, div_round_up(size, n->granule), FAKE_ENTRIES_MAX, FAKE_BELOW);
+        return fake_clear_entries(n, div_round_up(size, f->unit), FAKE_ENTRIES_MAX, FAKE_BELOW);
 }
 
 const Format format_fake = {
@@ -365,12 +460,17 @@ static uint64_t fake_kind_of(char letter)
         }
 }
 
+static uint64_t fake_unit(const FakeImage *image)
+{
+        return image->unit ? image->unit : image->granule;
+}
+
 static int fake_write_header(const FakeImage *image, Store *s)
 {
         FakeHeader h = { .magic = { 'F', 'A', 'K', 'E', 'D', 'I', 'S', 'K' },
                          .size = fake_to_le64(image->size),
                          .granule = fake_to_le64(image->granule),
-                         .entries = fake_to_le64(FAKE_ENTRIES_MAX) };
+                         .unit = fake_to_le64(fake_unit(image)) };
         int r = store_write(s, &h, sizeof(h), 0);
         if (r >= 0 && image->backing)
                 r = store_write(s, image->backing, strlen(image->backing), FAKE_NAME_AT);
@@ -379,17 +479,18 @@ static int fake_write_header(const FakeImage *image, Store *s)
         return r;
 }
 
-static int fake_write_granule(const FakeImage *image, Store *s, uint64_t index)
+static int fake_write_unit(const FakeImage *image, Store *s, uint64_t index)
 {
         uint64_t kind = fake_kind_of(image->layout[index]);
-        uint64_t pos = FAKE_TABLE + FAKE_ENTRIES_MAX * sizeof(le64) + index * image->granule;
+        uint64_t unit = fake_unit(image);
+        uint64_t pos = FAKE_TABLE + FAKE_ENTRIES_MAX * sizeof(le64) + index * unit;
 
         if (kind >= FAKE_DATA) {
-                _cleanup_free_ uint8_t *bytes = malloc((size_t)image->granule);
+                _cleanup_free_ uint8_t *bytes = malloc((size_t)unit);
                 if (!bytes)
                         return -ENOMEM;
-                memset(bytes, fake_byte(index), (size_t)image->granule);
-                int r = store_write(s, bytes, (size_t)image->granule, pos);
+                memset(bytes, fake_byte(index), (size_t)unit);
+                int r = store_write(s, bytes, (size_t)unit, pos);
                 if (r < 0)
                         return r;
         }
@@ -408,7 +509,7 @@ int fake_make(const FakeImage *image, Store **ret)
         if (r < 0)
                 return r;
         for (uint64_t i = 0; image->layout && image->layout[i]; i++) {
-                r = fake_write_granule(image, s, i);
+                r = fake_write_unit(image, s, i);
                 if (r < 0)
                         return r;
         }
@@ -426,10 +527,19 @@ void fake_get_calls(Node *n, FakeCalls *ret)
                 .publishes = atomic_load(&f->publishes),
                 .releases = atomic_load(&f->releases),
                 .write_backs = atomic_load(&f->write_backs),
+                .discards = atomic_load(&f->discards),
+                .longest_discard = atomic_load(&f->longest_discard),
         };
 }
 
-void fake_fail_publish(Node *n, int code)
+void fake_set_manner(Node *n, const FakeManner *manner)
 {
-        atomic_store(&fake_state(n)->publish_code, code);
+        FakeState *f = fake_state(n);
+
+        f->run = manner->run;
+        f->syncs = manner->syncs;
+        f->resize_code = manner->resize_code;
+        atomic_store(&f->publish_code, manner->publish_code);
+        atomic_store(&f->again, manner->again);
+        atomic_store(&f->moves, manner->moves);
 }

@@ -4,9 +4,11 @@
  * places, and granules. It allocates, shares granules with an imagined snapshot, packs (a granule of one repeated
  * byte), names a backing file, and writes its table back in the order that a power failure wants.
  *
- *   0      "FAKEDISK", le64 size, le64 granule, le64 entries, backing name (NUL-terminated) at 64, its format at 192
- *   4096   the table: le64 each; its lowest bits are flags, the rest is the position of the granule
- *   then   granules
+ *   0      "FAKEDISK", le64 size, le64 granule, le64 unit, backing name (NUL-terminated) at 64, its format at 192
+ *   4096   the table: le64 each; its lowest bits are flags, the rest is the position of the unit
+ *   then   units
+ *
+ * A unit is what has a place of its own: a granule, or where the image says so a part of one.
  */
 #pragma once
 
@@ -37,26 +39,40 @@ extern const Format format_fake_read_only;
 typedef struct FakeImage {
         uint64_t size;
         uint64_t granule;            /* a power of two, 512 or more */
+        uint64_t unit;               /* the same, not more than granule; 0: granule */
         const char *backing, *below; /* name and format of the backing file; NULL: none */
-        const char *layout; /* a letter for each granule, '.' below, '0' hole, 'd' data, 's' shared,
+        const char *layout; /* a letter for each unit, '.' below, '0' hole, 'd' data, 's' shared,
                                       * 'c' coded; what is missing is below */
 } FakeImage;
 
-/* A new store in memory with that image. Each byte of granule g that is not a hole is fake_byte(g). */
+/* A new store in memory with that image. Each byte of unit u that is not a hole is fake_byte(u). */
 int fake_make(const FakeImage *image, Store **ret);
 
-static inline uint8_t fake_byte(uint64_t granule)
+static inline uint8_t fake_byte(uint64_t unit)
 {
-        return (uint8_t)('A' + granule % 26);
+        return (uint8_t)('A' + unit % 26);
 }
 
 /* Calls of the driver's callbacks that have been made on this node. */
 typedef struct FakeCalls {
-        uint64_t maps, decodes, allocs, publishes, releases, write_backs;
+        uint64_t maps, decodes, allocs, publishes, releases, write_backs, discards;
+        uint64_t longest_discard;
 } FakeCalls;
 
 typedef struct Node Node;
 void fake_get_calls(Node *n, FakeCalls *ret);
 
-/* The next publish on this node fails with this errno; 0: none does. */
-void fake_fail_publish(Node *n, int code);
+/* What a driver may do and this one does only when told. All zero: as simply as it can. */
+typedef struct FakeManner {
+        uint64_t
+                run; /* alloc goes on for as many bytes as these, units that are not in place in a row */
+        unsigned again; /* so many allocs ask to be asked again */
+        unsigned
+                moves; /* after so many answers of map the bytes lie elsewhere, and others where they were */
+        bool syncs;       /* write_back syncs what it wrote by itself */
+        int publish_code; /* the next publish fails with this errno */
+        int resize_code;  /* every resize fails with this errno */
+} FakeManner;
+
+/* From now on. Before other threads know the node, or while none uses it. */
+void fake_set_manner(Node *n, const FakeManner *manner);

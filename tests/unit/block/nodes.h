@@ -55,6 +55,20 @@ static inline Node *open_fake(const char *layout, uint64_t size, bool writable, 
         return open_node_on(&format_fake, s, writable, c);
 }
 
+/* The same with places for parts of granules: a letter for each `unit` bytes. */
+static inline Node *open_fake_units(const char *layout, uint64_t unit, Cache *c)
+{
+        FakeImage image = {
+                .size = strlen(layout) * unit,
+                .granule = G,
+                .unit = unit,
+                .layout = layout,
+        };
+        Store *s = NULL;
+        assert_int_equal(fake_make(&image, &s), 0);
+        return open_node_on(&format_fake, s, true, c);
+}
+
 /* Do the bytes of the guest disk at [off, off + len) all have this value? */
 static inline void assert_guest_bytes(Node *n, uint8_t byte, size_t len, uint64_t off)
 {

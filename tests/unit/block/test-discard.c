@@ -144,6 +144,47 @@ static void test_a_format_that_cannot_and_one_that_fails(void **state)
         }
 }
 
+/* Readers wait while a driver discards: it is asked for a gigabyte at a time. */
+static void test_long_discards_go_in_pieces(void **state)
+{
+        enum {
+                MIB = 1 << 20,
+        };
+        static const struct {
+                const char *name;
+                uint64_t off, len, discards;
+        } cases[] = {
+                { "all", 0, UINT64_C(3500) * MIB, 4 },
+                { "ragged", 100, UINT64_C(3500) * MIB - 200, 4 },
+                { "one piece", 5 * MIB, UINT64_C(1000) * MIB, 1 },
+                { "across one border", UINT64_C(1023) * MIB + 7, 2 * MIB, 2 },
+                { "to the end and far beyond", UINT64_C(2048) * MIB, UINT64_MAX / 2, 2 },
+                { "as far as numbers go", UINT64_C(2048) * MIB, UINT64_MAX - UINT64_C(2048) * MIB,
+                  2 },
+                { "nothing", MIB, 0, 0 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                _cleanup_cache_ Cache *c = new_cache();
+                FakeImage image = { .size = UINT64_C(3500) * MIB, .granule = MIB };
+                Store *s = NULL;
+                assert_int_equal(fake_make(&image, &s), 0);
+                _cleanup_node_ Node *n = open_node_on(&format_fake, s, true, c);
+                print_message("case: %s\n", cases[i].name);
+
+                for (uint64_t at = 0; at < 3500; at += 500)
+                        write_guest_bytes(n, 'x', 3, at * MIB + 50);
+                assert_int_equal(node_discard(n, cases[i].off, cases[i].len), 0);
+                assert_int_equal(calls_of(n).discards, cases[i].discards);
+                assert_in_range(calls_of(n).longest_discard, 0, UINT64_C(1024) * MIB);
+                for (uint64_t at = 0; at < 3500; at += 500) {
+                        uint64_t off = at * MIB + 50;
+                        bool gone = off >= cases[i].off && off - cases[i].off < cases[i].len;
+                        assert_guest_bytes(n, gone ? 0 : 'x', 3, off);
+                }
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -154,6 +195,7 @@ int main(void)
                 cmocka_unit_test(test_a_host_that_cannot_reserve_says_so),
                 cmocka_unit_test(test_a_read_only_node_is_left_alone),
                 cmocka_unit_test(test_a_format_that_cannot_and_one_that_fails),
+                cmocka_unit_test(test_long_discards_go_in_pieces),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

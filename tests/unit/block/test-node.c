@@ -107,6 +107,26 @@ static void test_resize(void **state)
         assert_int_equal(node_get_size(n), 0);
 }
 
+/* The bytes behind the new end are gone from the file at once: another program may make the disk longer again. */
+static void test_what_is_cut_off_is_zeroed_in_the_file(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("dd", 0, true, c);
+        uint8_t bytes[G];
+        Extent e;
+
+        assert_int_equal(node_resize(n, G + 100), 0);
+        assert_int_equal(n->format->map(n, G, 1, &e), 0);
+        assert_int_equal(e.kind, EXTENT_DATA);
+        assert_int_equal(store_read(e.store, bytes, G, e.pos), 0);
+        for (size_t i = 0; i < G; i++)
+                assert_int_equal(bytes[i], i < 100 ? 'B' : 0);
+        /* On a border there is nothing to cut. */
+        assert_int_equal(node_resize(n, G), 0);
+        assert_int_equal(calls_of(n).allocs, 0);
+        assert_guest_bytes(n, 'A', G, 0);
+}
+
 static void test_growing_over_a_longer_layer_shows_zeroes(void **state)
 {
         _cleanup_cache_ Cache *c = new_cache();
@@ -145,6 +165,31 @@ static void test_flush(void **state)
         assert_int_equal(calls_of(n).write_backs, 1);
         assert_int_equal(node_flush(fixed), 0);
         assert_int_equal(calls_of(fixed).write_backs, 0);
+}
+
+/* What a driver has synced is not synced again. */
+static void test_a_driver_that_syncs_by_itself(void **state)
+{
+        for (int syncs = 0; syncs <= 1; syncs++) {
+                FaultPlan plan = { .code = EIO };
+                FakeImage image = { .size = G, .granule = G, .layout = "d" };
+                Store *inner = NULL, *s = NULL;
+                _cleanup_cache_ Cache *c = new_cache();
+                assert_int_equal(fake_make(&image, &inner), 0);
+                assert_int_equal(faulty_store_new(inner, &plan, &s), 0);
+                _cleanup_node_ Node *n = open_node_on(&format_fake, s, true, c);
+                uint64_t before = atomic_load(&plan.count);
+
+                /* Sync, write, sync, whoever is the last. */
+                fake_set_manner(n, &(FakeManner){ .syncs = syncs });
+                assert_int_equal(node_flush(n), 0);
+                assert_int_equal(atomic_load(&plan.count) - before, 3);
+
+                /* And the last one failing ends writing. */
+                atomic_store(&plan.fail_at, atomic_load(&plan.count) + 3);
+                assert_int_equal(node_flush(n), -EIO);
+                assert_true(atomic_load(&n->broken));
+        }
 }
 
 /* Each of the files of one layer is synced, and any of them can break it. */
@@ -223,9 +268,11 @@ int main(void)
                 cmocka_unit_test(test_what_open_refuses_itself),
                 cmocka_unit_test(test_closing_closes_what_is_below),
                 cmocka_unit_test(test_resize),
+                cmocka_unit_test(test_what_is_cut_off_is_zeroed_in_the_file),
                 cmocka_unit_test(test_growing_over_a_longer_layer_shows_zeroes),
                 cmocka_unit_test(test_who_cannot_resize),
                 cmocka_unit_test(test_flush),
+                cmocka_unit_test(test_a_driver_that_syncs_by_itself),
                 cmocka_unit_test(test_sync_reaches_every_file),
                 cmocka_unit_test(test_stat_sums_up),
                 cmocka_unit_test(test_readers_do_not_starve_a_resize),

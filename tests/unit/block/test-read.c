@@ -180,6 +180,41 @@ static void test_vast_extents(void **state)
         assert_guest_bytes(n, 0, 16, LIMIT_DISK_SIZE - 8);
 }
 
+/* A place is given up, used again for other bytes, and only then read: the driver counts, the reader asks again. */
+static void test_bytes_that_move_while_they_are_read(void **state)
+{
+        static const char *const layouts[] = { "d", "s", "c", "." };
+
+        for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+                for (unsigned moves = 1; moves <= 3; moves++) {
+                        _cleanup_cache_ Cache *c = new_cache();
+                        _cleanup_node_ Node *n = open_fake(layouts[i], 0, false, c);
+                        n->backing = open_fake("s", 0, false, c);
+                        Node *moving = layouts[i][0] == '.' ? n->backing : n;
+
+                        fake_set_manner(moving, &(FakeManner){ .moves = moves });
+                        assert_guest_bytes(n, 'A', 100, 50);
+                        assert_int_equal(calls_of(moving).maps, moves + 1);
+                }
+}
+
+/* What could not be read from a place that has been given up is no error of the disk. */
+static void test_a_failure_where_nothing_lies_any_more(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        FakeImage image = { .size = G, .granule = G, .layout = "s" };
+        FaultPlan plan = { .code = EIO };
+        Store *inner = NULL, *s = NULL;
+        assert_int_equal(fake_make(&image, &inner), 0);
+        assert_int_equal(faulty_store_new(inner, &plan, &s), 0);
+        _cleanup_node_ Node *n = open_node_on(&format_fake, s, false, c);
+
+        fake_set_manner(n, &(FakeManner){ .moves = 1 });
+        /* Moving reads once and writes twice; the fourth operation is the reader's. */
+        atomic_store(&plan.fail_at, atomic_load(&plan.count) + 4);
+        assert_guest_bytes(n, 'A', 100, 50);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -193,6 +228,8 @@ int main(void)
                 cmocka_unit_test(test_a_node_that_closes_leaves_no_decoded_block),
                 cmocka_unit_test(test_errors_come_up_from_each_kind),
                 cmocka_unit_test(test_vast_extents),
+                cmocka_unit_test(test_bytes_that_move_while_they_are_read),
+                cmocka_unit_test(test_a_failure_where_nothing_lies_any_more),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

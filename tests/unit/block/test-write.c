@@ -168,7 +168,7 @@ static void test_a_failed_publish_gives_the_place_back(void **state)
         _cleanup_cache_ Cache *c = new_cache();
         _cleanup_node_ Node *n = open_fake("s", 0, true, c);
 
-        fake_fail_publish(n, ENOSPC);
+        fake_set_manner(n, &(FakeManner){ .publish_code = ENOSPC });
         assert_int_equal(node_write(n, "x", 1, 5), -ENOSPC);
         assert_int_equal(calls_of(n).releases, 1);
         assert_guest_bytes(n, 'A', G, 0);
@@ -241,6 +241,111 @@ static void test_large_granules_are_copied_in_pieces(void **state)
         assert_guest_bytes(n, 'A', LARGE - 700004, 700004);
 }
 
+/* A driver may place as much as is wanted at once, and what it places is filled around the new bytes. */
+static void test_runs_of_granules_get_a_place_together(void **state)
+{
+        static const struct {
+                const char *name, *layout;
+                uint64_t run, off, len, allocs;
+        } cases[] = {
+                { "all", "....", 4 * G, 0, 4 * G, 1 },
+                { "ragged at both ends", "s..s", 4 * G, 100, 4 * G - 200, 1 },
+                { "no more than the driver likes", "0000", 2 * G, 5, 4 * G - 10, 2 },
+                { "up to what is in place", "00d0", 4 * G, 0, 4 * G, 2 },
+                { "packed ones by themselves", "0cc0", 4 * G, 0, 4 * G, 4 },
+                { "packed first", "c0", 4 * G, G - 1, 2, 2 },
+                { "not beyond what is wanted", "0000", 4 * G, 0, G + 1, 1 },
+                { "longer than one request places", "0000", 99 * G, 10, 3 * G, 1 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                _cleanup_cache_ Cache *c = new_cache();
+                _cleanup_node_ Node *n = open_fake(cases[i].layout, 0, true, c);
+                n->backing = open_fake("dddd", 0, false, c);
+                fake_set_manner(n, &(FakeManner){ .run = cases[i].run });
+                print_message("case: %s\n", cases[i].name);
+
+                load_model(n);
+                memset(model + cases[i].off, '#', cases[i].len);
+                write_guest_bytes(n, '#', cases[i].len, cases[i].off);
+                assert_is_model(n);
+                assert_int_equal(calls_of(n).allocs, cases[i].allocs);
+                assert_int_equal(calls_of(n).publishes, cases[i].allocs);
+        }
+}
+
+/* Zeroes, and places for what is there: only what needs one gets one. */
+static void test_filling_asks_for_what_needs_a_place(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("0s.0", 0, true, c);
+        n->backing = open_fake("dd0d", 0, false, c);
+        fake_set_manner(n, &(FakeManner){ .run = 4 * G });
+
+        load_model(n);
+        memset(model + 10, 0, 4 * G - 20);
+        assert_int_equal(node_zero(n, 10, 4 * G - 20), 0);
+        assert_is_model(n);
+        assert_int_equal(calls_of(n).allocs, 1);
+        assert_int_equal(node_allocate(n, 0, 4 * G), 0);
+        assert_is_model(n);
+        assert_int_equal(calls_of(n).allocs, 4);
+}
+
+/* Eight units in a granule: what is not touched stays where it is, be it below. */
+static void test_parts_of_a_granule_get_a_place(void **state)
+{
+        static const struct {
+                const char *name;
+                uint64_t run, off, len, allocs;
+        } cases[] = {
+                { "one byte", 0, 0, 1, 1 },
+                { "one byte in place", 0, 512, 1, 0 },
+                { "across two", 0, 4 * 512 - 1, 2, 2 },
+                { "across two at once", G, 3 * 512 - 1, 2, 1 },
+                { "a whole granule", G, 0, G, 4 },
+                { "across granules", 2 * G, G - 700, 1500, 1 },
+                { "the last byte", 0, 2 * G - 1, 1, 1 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                _cleanup_cache_ Cache *c = new_cache();
+                _cleanup_node_ Node *n = open_fake_units(".d0sc....d0s....", 512, c);
+                n->backing = open_fake("dd", 0, false, c);
+                fake_set_manner(n, &(FakeManner){ .run = cases[i].run });
+                print_message("case: %s\n", cases[i].name);
+
+                load_model(n);
+                memset(model + cases[i].off, '#', cases[i].len);
+                write_guest_bytes(n, '#', cases[i].len, cases[i].off);
+                assert_is_model(n);
+                assert_int_equal(calls_of(n).allocs, cases[i].allocs);
+
+                /* Half a granule of zeroes, ragged. */
+                memset(model + 1000, 0, 2500);
+                assert_int_equal(node_zero(n, 1000, 2500), 0);
+                assert_is_model(n);
+        }
+}
+
+/* Another request made way for this one: nothing is placed, nothing given back, and the bytes arrive. */
+static void test_a_driver_that_wants_to_be_asked_again(void **state)
+{
+        for (unsigned again = 1; again <= 3; again++) {
+                _cleanup_cache_ Cache *c = new_cache();
+                _cleanup_node_ Node *n = open_fake("sc", 0, true, c);
+                fake_set_manner(n, &(FakeManner){ .again = again });
+
+                load_model(n);
+                memset(model + 100, '#', G);
+                write_guest_bytes(n, '#', G, 100);
+                assert_is_model(n);
+                assert_int_equal(calls_of(n).allocs, 2 + again);
+                assert_int_equal(calls_of(n).publishes, 2);
+                assert_int_equal(calls_of(n).releases, 0);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -255,6 +360,10 @@ int main(void)
                 cmocka_unit_test(test_a_failed_fill_gives_the_place_back),
                 cmocka_unit_test(test_a_failed_sync_ends_writing),
                 cmocka_unit_test(test_large_granules_are_copied_in_pieces),
+                cmocka_unit_test(test_runs_of_granules_get_a_place_together),
+                cmocka_unit_test(test_filling_asks_for_what_needs_a_place),
+                cmocka_unit_test(test_parts_of_a_granule_get_a_place),
+                cmocka_unit_test(test_a_driver_that_wants_to_be_asked_again),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

@@ -77,15 +77,21 @@ static int fake_read_table(Node *n, Err *err)
 {
         FakeState *f = fake_state(n);
         _cleanup_free_ le64 *raw = NULL;
+        uint64_t file_size = 0;
 
-        int r = table_read(n->store, FAKE_TABLE, FAKE_ENTRIES_MAX, sizeof(le64), "table",
-                           (void **)&raw, err);
+        int r = store_get_size(n->store, &file_size);
+        if (r < 0)
+                return err_set(err, -r, "cannot get the size: %m");
+        r = table_read(n->store, FAKE_TABLE, FAKE_ENTRIES_MAX, sizeof(le64), "table", (void **)&raw,
+                       err);
         if (r < 0)
                 return r;
         f->table = calloc(FAKE_ENTRIES_MAX, sizeof(*f->table));
         if (!f->table)
                 return err_set(err, ENOMEM, "%m");
-        f->end = FAKE_TABLE + FAKE_ENTRIES_MAX * sizeof(le64);
+        /* Behind the end of the file, where alloc may promise zeroes: a failure can have left granules that no entry
+         * knows of. */
+        f->end = round_up(u64_max(file_size, FAKE_TABLE + FAKE_ENTRIES_MAX * sizeof(le64)), 512);
         for (size_t i = 0; i < FAKE_ENTRIES_MAX; i++) {
                 uint64_t pos = from_le64(raw[i]) & ~(uint64_t)FAKE_KIND_MASK;
                 f->table[i] = from_le64(raw[i]);

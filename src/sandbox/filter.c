@@ -39,6 +39,8 @@ static const int filter_calls[] = {
         SCMP_SYS(_llseek),
         SCMP_SYS(fallocate),
         SCMP_SYS(ftruncate),
+        SCMP_SYS(sync_file_range),
+        SCMP_SYS(sync_file_range2),
         SCMP_SYS(fdatasync),
         SCMP_SYS(fsync),
         SCMP_SYS(close),

@@ -353,12 +353,43 @@ static void test_a_block_device_has_one_size(void **state)
         assert_true(stat.device != 0);
 }
 
+/* How many pages of [pos, pos + len) have not been sent to the disk. cachestat(2) is younger than the C library. */
+static uint64_t dirty_pages(int fd, uint64_t pos, uint64_t len)
+{
+        enum { CALL_CACHESTAT = 451 };
+        struct {
+                uint64_t pos, len;
+        } range = { pos, len };
+        struct {
+                uint64_t cached, dirty, writing, evicted, evicted_lately;
+        } pages = { 0 };
+
+        return syscall(CALL_CACHESTAT, fd, &range, &pages, 0) < 0 ? 0 : pages.dirty;
+}
+
+static void test_long_writes_go_on_to_the_disk(void **state)
+{
+        int fd = open_file();
+        _cleanup_store_ Store *s = open_store(fd, STORE_WRITABLE);
+
+        write_filled(s, 'a', 4 * KIB, 8 * MIB);
+        if (dirty_pages(fd, 8 * MIB, 4 * KIB) == 0) {
+                print_message("this kernel or file system does not tell what is dirty\n");
+                s = store_free(s);
+                skip();
+        }
+        write_filled(s, 'b', MIB, 0);
+        assert_int_equal(dirty_pages(fd, 0, MIB), 0);
+        assert_filled(s, 'b', MIB, 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_reads_are_whole_or_an_error),
                 cmocka_unit_test(test_padded_reads_end_in_zeroes),
                 cmocka_unit_test(test_writing_past_the_end_grows),
+                cmocka_unit_test(test_long_writes_go_on_to_the_disk),
                 cmocka_unit_test(test_sizes_that_no_file_has),
                 cmocka_unit_test(test_a_huge_sparse_file_is_a_size_like_any),
                 cmocka_unit_test(test_a_file_too_long_is_refused),

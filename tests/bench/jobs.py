@@ -42,8 +42,7 @@ def stream(name, title, disk, *options):
     return Job(name, title, disk, "MiB/s", (*options, "bs=1M", "ioengine=psync", "numjobs=1"))
 
 
-def scattered(name, title, disk, rw, depth):
-    engine = "psync" if depth == 1 else "libaio"
+def scattered(name, title, disk, rw, depth, engine="libaio"):
     return Job(
         name, title, disk, "IOPS",
         (rw, "bs=4k", f"ioengine={engine}", f"iodepth={depth}", "direct=1", "numjobs=2", "norandommap"),
@@ -60,6 +59,7 @@ JOBS = (
     scattered("randalloc-32", "allocating random write, 4 KiB, depth 32, fsync at the end", "sparse", "randwrite", 32),
     scattered("randwrite-1", "random write into allocated clusters, 4 KiB, depth 1", "full", "randwrite", 1),
     scattered("randwrite-32", "the same, depth 32", "full", "randwrite", 32),
+    scattered("randwrite-sync", "the same, by two threads with pwrite", "full", "randwrite", 1, "psync"),
 )
 
 
@@ -77,6 +77,7 @@ GOALS = (
     Goal("alloc-direct", "host", 0.8),
     Goal("randwrite-1", "qsd-tree", 1.0),
     Goal("randwrite-32", "qsd-tree", 1.0),
+    Goal("randwrite-sync", "qsd-tree", 1.0),
 )
 
 

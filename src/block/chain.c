@@ -37,7 +37,7 @@ static int chain_probe(const ChainRequest *request, Store *top, const Format **r
         int r = probe_format(request->formats, top, &found, err);
         if (r < 0)
                 return r;
-        if (!found && request->writable)
+        if (!found && request->writable && !request->for_check)
                 return err_set(
                         err, EOPNOTSUPP,
                         "no format is recognised, and a raw disk is opened for writing only when "

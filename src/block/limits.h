@@ -25,6 +25,14 @@
 /* Extents that node_find looks at before it calls the rest data. */
 #define LIMIT_FIND_STEPS 65536
 
+/* Host clusters whose references a check counts at a time: 32 MiB of counters, 512 GiB of a file with 64 KiB clusters. */
+#define LIMIT_CHECK_WINDOW (UINT64_C(8) << 20)
+
+/* How often a check goes through all tables, once for each window in which anything lies; and how many entries it looks
+ * at on each way. Together: some minutes. Real images: 16 Mi entries are a full disk of 1 TiB with 64 KiB clusters. */
+#define LIMIT_CHECK_WINDOWS 4096
+#define LIMIT_CHECK_ENTRIES (UINT64_C(1) << 36)
+
 /* Bounds of the cache, whatever a descriptor asks for. */
 #define LIMIT_CACHE_MIN (UINT64_C(4) << 20)
 #define LIMIT_CACHE_DEFAULT (UINT64_C(16) << 20)

@@ -15,6 +15,7 @@ typedef enum CliExit {
         CLI_USAGE = 2,
 } CliExit;
 
+int verb_check(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_mount(int argc, char **argv);

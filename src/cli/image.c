@@ -31,15 +31,17 @@ static int image_open_top(const ImageRequest *request, Image *i, Store **ret, Er
         _cleanup_free_ char *path = realpath(file, NULL);
         _cleanup_free_ char *given = NULL;
         _cleanup_store_ Store *s = NULL;
+        StoreMode mode = request->writable ? STORE_WRITABLE : STORE_READ_ONLY;
         /* Without O_NONBLOCK a fifo would keep us waiting before it is refused. */
-        _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+        int access = request->writable ? O_RDWR : O_RDONLY;
+        _cleanup_close_ int fd = path ? open(path, access | O_CLOEXEC | O_NONBLOCK) : -1;
 
         if (fd < 0)
                 return err_set(err, errno, "%m");
-        int r = file_opener_lock(&i->opener, fd, STORE_READ_ONLY, err);
+        int r = file_opener_lock(&i->opener, fd, mode, err);
         if (r < 0)
                 return r;
-        r = store_open_fd(fd, STORE_READ_ONLY, &s, err);
+        r = store_open_fd(fd, mode, &s, err);
         if (r < 0)
                 return r;
         int kept = fd_take(&fd);
@@ -76,6 +78,8 @@ int image_open(const ImageRequest *request, Image *i, Err *err)
                 .formats = all_formats,
                 .raw = &format_raw,
                 .format_name = request->format,
+                .writable = request->writable,
+                .for_check = request->for_check,
                 .opener = request->with_chain ? &i->opener.opener : NULL,
                 .cache = i->cache,
         };

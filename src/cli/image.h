@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An image that a command opens by itself, read-only: its node and all that the node borrows. One thread.
+ * An image that a command opens by itself: its node and all that the node borrows. One thread.
  */
 #pragma once
 
@@ -16,6 +16,8 @@ typedef struct ImageRequest {
         ReferencePolicy references;
         char *const *allowed;
         bool force_share; /* without image locks */
+        bool writable;    /* `file` itself, with the lock of a writer */
+        bool for_check;   /* see NodeOptions */
         bool with_chain;  /* with all files that it names; else nothing but `file` is opened */
 } ImageRequest;
 

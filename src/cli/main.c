@@ -26,6 +26,8 @@ static const Verb verbs[] = {
         { "list", verb_list, (char *)"rawview list", "rawview list [OPTIONS]", "list all views" },
         { "info", verb_info, (char *)"rawview info", "rawview info [OPTIONS] IMAGE",
           "print what an image says of itself" },
+        { "check", verb_check, (char *)"rawview check", "rawview check [OPTIONS] IMAGE",
+          "look for damage in an image, and repair it" },
         { NULL },
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/qcow2/qcow2.h"
+#include "format/qcow2/check.h"
 
 #include "base/bits.h"
 #include "base/cleanup.h"
@@ -187,5 +188,6 @@ const Format format_qcow2 = {
         .close = qcow2_close,
         .map = qcow2_map,
         .read_coded = qcow2_read_coded,
+        .check = qcow2_check,
         .describe = qcow2_describe,
 };

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* rawview check: looks for damage in an image, and repairs it, as qemu-img check does. */
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "block/check.h"
+#include "cli/check-print.h"
+#include "cli/cli.h"
+#include "cli/image.h"
+#include "config/config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+        CHECK_EXIT_CORRUPT = 2,
+        CHECK_EXIT_LEAKS = 3,
+        CHECK_EXIT_UNKNOWN = 63,
+};
+
+typedef struct CheckOptions {
+        Config image; /* format, force_share */
+        CheckRepair repair;
+        bool json, help;
+} CheckOptions;
+
+static int check_print_help(void)
+{
+        puts("Usage: rawview check [OPTIONS] IMAGE\n"
+             "\n"
+             "Looks for damage in the tables of an image. Backing files are not looked at.\n"
+             "\n"
+             "Options:\n"
+             "  -f, --format=FMT    format of the image instead of looking at it: raw, qcow2, …\n"
+             "  -U, --force-share   look although another program may be writing\n"
+             "  -r, --repair=WHAT   repair leaks, or all that can be repaired\n"
+             "      --output=FORM   human (the default) or json, with qemu-img's keys\n"
+             "  -h, --help          this text\n"
+             "\n"
+             "Exit status: 0 no errors, 1 not completed, 2 errors, 3 leaks only, 63 the format has\n"
+             "nothing to check");
+        return cli_end(CLI_OK);
+}
+
+static void check_print_finding(void *arg, const char *text)
+{
+        fprintf(arg, "%s\n", text);
+}
+
+static int check_status(const CheckReport *report)
+{
+        return report->corruptions > 0 ? CHECK_EXIT_CORRUPT
+               : report->leaks > 0     ? CHECK_EXIT_LEAKS
+                                       : CLI_OK;
+}
+
+static int check_run(const CheckOptions *options, const char *file)
+{
+        ImageRequest request = {
+                .file = file,
+                .format = options->image.format,
+                .references = options->image.references,
+                .force_share = options->image.force_share,
+                .writable = options->repair != CHECK_LOOK,
+                .for_check = true,
+        };
+        /* In JSON the sentences would not be JSON. */
+        CheckReport report = {
+                .repair = options->repair,
+                .tell = options->json ? NULL : check_print_finding,
+                .arg = stdout,
+        };
+        _cleanup_image_ Image image;
+        Err err;
+
+        if (image_open(&request, &image, &err) < 0)
+                return cli_fail(file, &err);
+        int r = node_check(image.node, &report);
+        if (r == -EOPNOTSUPP && !image.node->format->check) {
+                log_line(LOG_LEVEL_ERROR, "%s: This image format does not support checks", file);
+                return CHECK_EXIT_UNKNOWN;
+        }
+        if (r < 0) {
+                err_prefix(&report.err, r, "%s", image.node->format->name);
+                return cli_end(cli_fail(file, &report.err));
+        }
+        if (options->json)
+                check_print_json(&report, file, image.node->format->name);
+        else
+                check_print_human(&report);
+        return cli_end(check_status(&report));
+}
+
+static int check_set(CheckOptions *options, const char *name, const char *value)
+{
+        Err err;
+
+        if (config_set_option(&options->image, name, value, &err) < 0)
+                return cli_usage("check", "%s", err.text);
+        return CLI_OK;
+}
+
+static int check_set_repair(CheckOptions *options, const char *what)
+{
+        if (strcmp(what, "leaks") == 0)
+                options->repair = CHECK_REPAIR_LEAKS;
+        else if (strcmp(what, "all") == 0)
+                options->repair = CHECK_REPAIR_ALL;
+        else
+                return cli_usage("check", "--repair=%s is neither leaks nor all", what);
+        return CLI_OK;
+}
+
+static int check_parse(CheckOptions *options, int argc, char **argv)
+{
+        enum {
+                OPTION_OUTPUT = 256,
+        };
+        static const struct option known[] = {
+                { "format", required_argument, NULL, 'f' },
+                { "force-share", no_argument, NULL, 'U' },
+                { "repair", required_argument, NULL, 'r' },
+                { "output", required_argument, NULL, OPTION_OUTPUT },
+                { "help", no_argument, NULL, 'h' },
+                { NULL },
+        };
+        int status = CLI_OK;
+
+        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Ur:h", known, NULL)) >= 0;)
+                switch (c) {
+                case 'f':
+                        status = check_set(options, "format", optarg);
+                        break;
+                case 'U':
+                        status = check_set(options, "force-share", NULL);
+                        break;
+                case 'r':
+                        status = check_set_repair(options, optarg);
+                        break;
+                case OPTION_OUTPUT:
+                        options->json = strcmp(optarg, "json") == 0;
+                        if (!options->json && strcmp(optarg, "human") != 0)
+                                return cli_usage("check", "--output=%s is neither human nor json",
+                                                 optarg);
+                        break;
+                case 'h':
+                        options->help = true;
+                        return CLI_OK;
+                default:
+                        return cli_see_help("check");
+                }
+        if (status == CLI_OK && options->repair != CHECK_LOOK && options->image.force_share)
+                return cli_usage("check", "--repair needs the image for itself, without "
+                                          "--force-share");
+        return status;
+}
+
+int verb_check(int argc, char **argv)
+{
+        CheckOptions options = { 0 };
+        config_init(&options.image);
+        int status = check_parse(&options, argc, argv);
+        if (status == CLI_OK && options.help)
+                status = check_print_help();
+        else if (status == CLI_OK && optind + 1 != argc)
+                status = cli_usage("check", optind == argc ? "which image?"
+                                                           : "check takes one image at a time");
+        else if (status == CLI_OK)
+                status = check_run(&options, argv[optind]);
+        config_done(&options.image);
+        return status;
+}

@@ -184,6 +184,7 @@ def describe(build, targets, settings):
         "build": build,
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
+        "load": os.getloadavg(),
         "fio": output_of("fio", "--version"),
         "size": settings.size,
         "runs": settings.runs,
@@ -214,6 +215,9 @@ def bench(args, work, jobs):
     machine = describe(args.build, targets, settings)
     for target in targets:
         say(f"{target.name:12}{target.title}: {machine['versions'][target.name]}")
+
+    if machine["load"][0] > machine["cpus"] / 2:
+        say(f"This machine is busy (load {machine['load'][0]:.1f}): expect noise.")
 
     disks, table, failures = Disks(settings), {}, []
     for job in jobs:

@@ -55,11 +55,13 @@ JOBS = (
     scattered("randread-1", "random read, 4 KiB, depth 1", "full", "randread", 1),
     scattered("randread-32", "random read, 4 KiB, depth 32", "full", "randread", 32),
     stream("alloc", "allocating sequential write, 1 MiB, fsync at the end", "thin", "write", "direct=0"),
-    stream("alloc-direct", "the same, O_DIRECT", "thin", "write", "direct=1"),
+    stream("alloc-direct", "allocating sequential write, 1 MiB, O_DIRECT, fsync at the end", "thin", "write", "direct=1"),
     scattered("randalloc-32", "allocating random write, 4 KiB, depth 32, fsync at the end", "sparse", "randwrite", 32),
     scattered("randwrite-1", "random write into allocated clusters, 4 KiB, depth 1", "full", "randwrite", 1),
-    scattered("randwrite-32", "the same, depth 32", "full", "randwrite", 32),
-    scattered("randwrite-sync", "the same, by two threads with pwrite", "full", "randwrite", 1, "psync"),
+    scattered("randwrite-32", "random write into allocated clusters, 4 KiB, depth 32", "full", "randwrite", 32),
+    scattered(
+        "randwrite-sync", "random write into allocated clusters, 4 KiB, pwrite", "full", "randwrite", 1, "psync",
+    ),
 )
 
 

@@ -14,6 +14,7 @@ typedef struct FaultPlan {
         atomic_uint_fast64_t fail_at; /* 1: the first fails; 0: none, they are only counted */
         int code;                     /* positive errno of the failure */
         bool stays;                   /* all later operations fail as well */
+        bool full; /* a full host: only what may take space counts and fails, not reads, syncs, punches */
 } FaultPlan;
 
 /* Takes `inner` on success only; `plan` is borrowed and outlives the store. */

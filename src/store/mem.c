@@ -16,6 +16,7 @@ typedef struct MemStore {
         pthread_mutex_t lock;
         uint8_t *bytes;        /* guarded by lock */
         size_t size, capacity; /* guarded by lock; from size on all bytes are zero */
+        uint64_t limit;        /* guarded by lock */
 } MemStore;
 
 static MemStore *mem_store(Store *s)
@@ -41,7 +42,7 @@ static int mem_reserve(MemStore *m, size_t size)
 
 static int mem_grow(MemStore *m, uint64_t size)
 {
-        if (size > MEM_STORE_MAX)
+        if (size > MEM_STORE_MAX || (size > m->limit && size > m->size))
                 return -ENOSPC;
         int r = mem_reserve(m, (size_t)size);
         if (r < 0)
@@ -211,6 +212,7 @@ int mem_store_new(const void *bytes, size_t len, Store **ret)
         m->store.ops = &mem_ops;
         /* No other open store has this address. */
         m->inode = (uint64_t)(uintptr_t)m;
+        m->limit = MEM_STORE_MAX;
         pthread_mutex_init(&m->lock, NULL);
 
         int r = mem_grow(m, len);
@@ -248,6 +250,16 @@ int mem_store_copy(Store *s, Store **ret)
 void mem_store_set_inode(Store *s, uint64_t inode)
 {
         mem_store(s)->inode = inode;
+}
+
+void mem_store_set_limit(Store *s, uint64_t size)
+{
+        MemStore *m = mem_store(s);
+
+        LOCKED(&m->lock)
+        {
+                m->limit = size;
+        }
 }
 
 void mem_store_make_poor(Store *s)

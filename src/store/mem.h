@@ -22,5 +22,8 @@ int mem_store_copy(Store *s, Store **ret);
 /* For two stores that are to pass for one file. Before other threads know it. */
 void mem_store_set_inode(Store *s, uint64_t inode);
 
+/* From now on writing or growing beyond `size` is ENOSPC, as on a full host. Any thread, at any time. */
+void mem_store_set_limit(Store *s, uint64_t size);
+
 /* From now on punch and allocate answer EOPNOTSUPP, as on a poor host. Before other threads know it. */
 void mem_store_make_poor(Store *s);

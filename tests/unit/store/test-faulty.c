@@ -82,6 +82,21 @@ static void test_stores_share_a_plan(void **state)
         assert_int_equal(store_read(a, buf, 1, 0), 0);
 }
 
+/* Only writing, growing and reserving take space: the second and the seventh of the ten. */
+static void test_a_full_host(void **state)
+{
+        FaultPlan plan = { .fail_at = 1, .code = ENOSPC, .stays = true, .full = true };
+        _cleanup_store_ Store *s = open_faulty(&plan);
+
+        assert_int_equal(run_all(s, ENOSPC), 1 << 1 | 1 << 6);
+        assert_int_equal(atomic_load(&plan.count), 2);
+        assert_int_equal(store_set_size(s, 11), -ENOSPC);
+        assert_int_equal(store_set_size(s, 9), 0);
+        assert_int_equal(store_zero(s, 0, 1), -ENOSPC);
+        atomic_store(&plan.fail_at, 0);
+        assert_int_equal(run_all(s, ENOSPC), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -89,6 +104,7 @@ int main(void)
                 cmocka_unit_test(test_each_operation_can_be_the_one),
                 cmocka_unit_test(test_a_failure_may_stay),
                 cmocka_unit_test(test_stores_share_a_plan),
+                cmocka_unit_test(test_a_full_host),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,6 +115,26 @@ static void test_a_copy_goes_its_own_way(void **state)
         assert_memory_equal(buf, "0123", 4);
 }
 
+static void test_a_full_host_and_one_with_room_again(void **state)
+{
+        _cleanup_store_ Store *s = open_mem("0123");
+        char buf[8];
+
+        mem_store_set_limit(s, 6);
+        assert_int_equal(store_write(s, "ab", 2, 4), 0);
+        assert_int_equal(store_write(s, "c", 1, 6), -ENOSPC);
+        assert_int_equal(store_write(s, "cd", 2, 5), -ENOSPC);
+        assert_int_equal(store_set_size(s, 7), -ENOSPC);
+        assert_int_equal(store_write(s, "x", 1, 0), 0);
+        /* What is there stays, even beyond. */
+        mem_store_set_limit(s, 2);
+        assert_int_equal(store_write(s, "y", 1, 5), 0);
+        mem_store_set_limit(s, 8);
+        assert_int_equal(store_write(s, "cd", 2, 6), 0);
+        assert_int_equal(store_read(s, buf, 8, 0), 0);
+        assert_memory_equal(buf, "x123aycd", 8);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -123,6 +143,7 @@ int main(void)
                 cmocka_unit_test(test_zero_pages_are_holes),
                 cmocka_unit_test(test_a_poor_host_cannot_punch),
                 cmocka_unit_test(test_a_copy_goes_its_own_way),
+                cmocka_unit_test(test_a_full_host_and_one_with_room_again),
                 cmocka_unit_test(test_identities_differ_unless_set),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

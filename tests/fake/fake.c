@@ -36,6 +36,7 @@ typedef struct FakeState {
         atomic_uint again, moves;
 
         uint64_t unit; /* fixed after open */
+        uint64_t size; /* what the header says; guarded by the node's flush_lock */
 
         pthread_mutex_t lock;
         uint64_t *table; /* owned; guarded by lock */
@@ -114,7 +115,7 @@ static int fake_open(Node *n, Opener *opener, Err *err)
                 return err_set(err, -r, "header: cannot read it: %m");
         if (memcmp(h.magic, "FAKEDISK", 8) != 0)
                 return err_set(err, EBADMSG, "header: magic is not FAKEDISK");
-        n->size = from_le64(h.size);
+        n->size = f->size = from_le64(h.size);
         n->granule = from_le64(h.granule);
         if (!is_power_of_two(n->granule) || n->granule < 512 || n->granule > 1 << 20)
                 return err_set(err, EBADMSG, "header: granule is not a power of two in bounds");
@@ -342,6 +343,20 @@ static void fake_copy_table(FakeState *f, le64 *raw)
         }
 }
 
+/* The size goes with the table: one that could not be flushed is not in the file either. */
+static int fake_write_size(Node *n)
+{
+        FakeState *f = fake_state(n);
+        le64 raw = fake_to_le64(n->size);
+
+        if (f->size == n->size)
+                return 0;
+        int r = store_write(n->store, &raw, sizeof(raw), offsetof(FakeHeader, size));
+        if (r >= 0)
+                f->size = n->size;
+        return r;
+}
+
 static int fake_write_back(Node *n)
 {
         FakeState *f = fake_state(n);
@@ -355,6 +370,8 @@ static int fake_write_back(Node *n)
         if (r < 0)
                 return r;
         r = store_write(n->store, raw, FAKE_ENTRIES_MAX * sizeof(*raw), FAKE_TABLE);
+        if (r >= 0)
+                r = fake_write_size(n);
         if (r < 0 || !f->syncs)
                 return r;
         r = node_sync(n);
@@ -417,10 +434,6 @@ static int fake_resize(Node *n, uint64_t size)
                 return -f->resize_code;
         if (size / f->unit >= FAKE_ENTRIES_MAX)
                 return -EFBIG;
-        le64 raw = fake_to_le64(size);
-        int r = store_write(n->store, &raw, sizeof(raw), offsetof(FakeHeader, size));
-        if (r < 0)
-                return r;
         return fake_clear_entries(n, div_round_up(size, f->unit), FAKE_ENTRIES_MAX, FAKE_BELOW);
 }
 

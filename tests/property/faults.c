@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Whatever I/O fails, first, second, third …, until a run meets no failure: somebody is told, nothing leaks (ASan
- * watches), and what is read afterwards is right.
+ * watches), what is read afterwards is right, and the image is sound. A full host, for a while or for ever, is a
+ * failure like others, except that everything goes on when it has room again.
  */
+#include "expected.h"
 #include "sample.h"
 
 #include "base/cleanup.h"
@@ -11,6 +13,7 @@
 #include "block/limits.h"
 #include "fake/shelf.h"
 #include "format/formats.h"
+#include "store/mem.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -32,6 +35,7 @@ typedef struct Run {
         Shelf shelf;
         FaultPlan plan;
         bool writes;
+        Expected expected; /* when it writes */
 } Run;
 
 static void run_init(Run *run, const Sample *sample, bool writes)
@@ -49,6 +53,7 @@ static void run_init(Run *run, const Sample *sample, bool writes)
         assert_int_equal(samples[0].make(NULL, NULL, &s), 0);
         assert_int_equal(shelf_put(&run->shelf, "base", 0, s), 0);
         run->shelf.faults = &run->plan;
+        expected_init(&run->expected, sample, 0);
 }
 
 /* Reads all of the disk. What comes back without an error is right; after an error a second try is. */
@@ -81,26 +86,60 @@ static int look_around(Node *n)
         return r < 0 && r != -ENXIO ? r : node_get_stat(n, &stat);
 }
 
-static int change_all(Node *n)
+/* What has been flushed shows to whoever opens a copy of the file. */
+static void open_again(Run *run, Node *n)
 {
-        uint8_t bytes[3 * SAMPLE_GRANULE];
-        memset(bytes, 'w', sizeof(bytes));
-        int r = node_write(n, bytes, sizeof(bytes), 100);
-        if (r >= 0)
-                r = node_write(n, bytes, 10, 3 * SAMPLE_GRANULE + 5);
-        if (r >= 0)
-                r = node_discard(n, 10, 2 * SAMPLE_GRANULE);
-        if (r >= 0)
-                r = node_zero(n, 0, 5 * SAMPLE_GRANULE + 1);
-        if (r >= 0)
-                r = node_allocate(n, 0, SAMPLE_SIZE);
-        if (r >= 0)
-                r = node_flush(n);
-        if (r >= 0)
-                r = node_resize(n, 5000);
-        if (r >= 0)
-                r = node_resize(n, SAMPLE_SIZE);
-        return r >= 0 ? node_flush(n) : r;
+        _cleanup_cache_ Cache *c = NULL;
+        _cleanup_store_ Store *s = NULL;
+        _cleanup_node_ Node *again = NULL;
+        Err err = { "" };
+
+        assert_int_equal(cache_new(LIMIT_CACHE_MIN, &c), 0);
+        assert_int_equal(mem_store_copy(n->store, &s), 0);
+        ChainRequest request = { .formats = sample_formats,
+                                 .raw = &format_raw,
+                                 .format_name = run->sample->format->name,
+                                 .opener = &run->shelf.opener,
+                                 .cache = c };
+        if (chain_open(&request, s, &again, &err) < 0)
+                fail_msg("%s", err.text);
+        TAKE(s);
+        expected_check(&run->expected, again);
+}
+
+/* What an image is asked while one of its I/Os fails. */
+static int change_all(Run *run, Node *n)
+{
+        int r = 0;
+        for (const Request *q = sample_requests; r >= 0 && q->what != WHAT_END; q++)
+                r = expected_run(&run->expected, n, q);
+        return r;
+}
+
+/* Afterwards: the disk is read as it should be. After a failed sync no write and no flush gets through; else all that
+ * was not done is done with the next flush. And what the file holds then is an image with the same contents. */
+static void look_afterwards(Run *run, Node *n)
+{
+        bool broken = atomic_load(&n->broken);
+
+        atomic_store(&run->plan.fail_at, 0);
+        expected_check(&run->expected, n);
+        expected_audit(&run->expected, n->store, false);
+        if (broken) {
+                assert_int_equal(node_write(n, "x", 1, 0), -EIO);
+                assert_int_equal(node_discard(n, 0, 1), -EIO);
+                assert_int_equal(node_resize(n, 1), -EIO);
+                assert_int_equal(node_flush(n), -EIO);
+                expected_check(&run->expected, n);
+                expected_audit(&run->expected, n->store, false);
+                return;
+        }
+        assert_int_equal(expected_run(&run->expected, n, &(Request){ WHAT_WRITE, 300, 9, '!' }), 0);
+        assert_int_equal(node_flush(n), 0);
+        assert_int_equal(node_flush(n), 0);
+        expected_check(&run->expected, n);
+        expected_audit(&run->expected, n->store, true);
+        open_again(run, n);
 }
 
 /* The whole life of an image. The first error that anybody was told of. */
@@ -128,16 +167,25 @@ static int live(Run *run)
         r = read_all(n);
         if (r >= 0)
                 r = look_around(n);
-        if (r >= 0 && run->writes)
-                r = change_all(n);
+        if (r < 0 || !run->writes)
+                return r;
+        r = change_all(run, n);
+        /* What looking afterwards takes is no part of this life. */
+        uint64_t count = atomic_load(&run->plan.count);
+        look_afterwards(run, n);
+        atomic_store(&run->plan.count, count);
         return r;
 }
 
-static void fail_one_after_the_other(const Sample *sample, bool writes)
+/* One run for each I/O, with failures of this kind. */
+static void fail_one_after_the_other(const Sample *sample, bool writes, const FaultPlan *kind)
 {
         for (uint64_t i = 1; i < RUNS_MAX; i++) {
-                Run run;
+                static Run run;
                 run_init(&run, sample, writes);
+                run.plan.code = kind->code;
+                run.plan.stays = kind->stays;
+                run.plan.full = kind->full;
                 atomic_store(&run.plan.fail_at, i);
                 int r = live(&run);
                 shelf_done(&run.shelf);
@@ -146,24 +194,46 @@ static void fail_one_after_the_other(const Sample *sample, bool writes)
                         assert_true(i > 5);
                         return;
                 }
-                if (r != -EIO)
-                        fail_msg("%s: failure %llu came out as %d", sample->format->name,
+                if (r != -kind->code)
+                        fail_msg("%s: failure %llu came out as %d", sample->name,
                                  (unsigned long long)i, r);
         }
-        fail_msg("%s: no run without a failure", sample->format->name);
+        fail_msg("%s: no run without a failure", sample->name);
 }
 
 static void test_reading(void **state)
 {
         for (const Sample *s = samples; s->format; s++)
-                fail_one_after_the_other(s, false);
+                fail_one_after_the_other(s, false, &(FaultPlan){ .code = EIO });
 }
 
 static void test_writing(void **state)
 {
         for (const Sample *s = samples; s->format; s++)
                 if (s->writable)
-                        fail_one_after_the_other(s, true);
+                        fail_one_after_the_other(s, true, &(FaultPlan){ .code = EIO });
+}
+
+/* No room any more from some point on, until look_afterwards: ENOSPC or EDQUOT, as the host likes. */
+static void test_a_full_host(void **state)
+{
+        for (const Sample *s = samples; s->format; s++)
+                for (int quota = 0; s->writable && quota < 2; quota++)
+                        fail_one_after_the_other(s, true,
+                                                 &(FaultPlan){ .code = quota ? EDQUOT : ENOSPC,
+                                                               .stays = true,
+                                                               .full = true });
+}
+
+static void test_every_sample_is_sound(void **state)
+{
+        for (const Sample *sample = samples; sample->format; sample++) {
+                static Expected expected;
+                _cleanup_store_ Store *s = NULL;
+                expected_init(&expected, sample, 0);
+                assert_int_equal(sample->make(NULL, NULL, &s), 0);
+                expected_audit(&expected, s, true);
+        }
 }
 
 static void test_every_format_has_a_sample(void **state)
@@ -175,8 +245,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_format_has_a_sample),
+                cmocka_unit_test(test_every_sample_is_sound),
                 cmocka_unit_test(test_reading),
                 cmocka_unit_test(test_writing),
+                cmocka_unit_test(test_a_full_host),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

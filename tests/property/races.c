@@ -9,6 +9,7 @@
 #include "block/cache.h"
 #include "block/limits.h"
 #include "block/node.h"
+#include "fake/audit.h"
 #include "store/slow.h"
 
 #include <setjmp.h>
@@ -301,6 +302,150 @@ static void test_everything_at_once(void **state)
         }
 }
 
+/*
+ * Writers of slices in granules that they share, others who discard granules of their own between those, one who makes
+ * the disk shorter and longer behind all that, one who flushes: everybody finds what is his, always and at the end.
+ */
+enum {
+        QUIET_GRANULES = 14, /* what is never cut off */
+        MIXED_ROUNDS = 12,
+        WRITERS = 4,
+        DISCARDERS = 2,
+        RESIZER = WRITERS + DISCARDERS,
+};
+
+static bool granule_is_shared(uint64_t granule)
+{
+        return granule % 4 != 3;
+}
+
+static void mixed_write(Fighter *f, int round)
+{
+        for (uint64_t granule = 0; granule < QUIET_GRANULES; granule++)
+                if (granule_is_shared(granule))
+                        fighter_write(f, granule, round);
+}
+
+/* All of a granule, a part of it discarded or zeroed, looked at. */
+static void mixed_discard(Fighter *f, int round)
+{
+        static const size_t cuts[] = { 0, 1, 512, SAMPLE_GRANULE / 2 - 3 };
+
+        for (uint64_t granule = 3; granule < QUIET_GRANULES; granule += 4) {
+                if (WRITERS + granule / 4 % DISCARDERS != f->number)
+                        continue;
+                uint8_t bytes[SAMPLE_GRANULE];
+                uint64_t off = granule * SAMPLE_GRANULE;
+                size_t cut = cuts[round % 4], len = SAMPLE_GRANULE - 2 * cut;
+                uint8_t mark = mark_of(granule, f->number, round);
+                memset(bytes, mark, sizeof(bytes));
+                int r = node_write(f->arena->node, bytes, sizeof(bytes), off);
+                if (r >= 0 && round < MIXED_ROUNDS - 1)
+                        r = round % 2 ? node_discard(f->arena->node, off + cut, len)
+                                      : node_zero(f->arena->node, off + cut, len);
+                if (r >= 0)
+                        r = node_read(f->arena->node, bytes, sizeof(bytes), off);
+                for (size_t i = 0; i < sizeof(bytes); i++) {
+                        bool gone = round < MIXED_ROUNDS - 1 && i >= cut && i < cut + len;
+                        if (r < 0 || bytes[i] != (gone ? 0 : mark)) {
+                                atomic_fetch_add(&f->arena->wrong, 1);
+                                break;
+                        }
+                }
+        }
+}
+
+static void mixed_resize(Fighter *f, int round)
+{
+        static const uint64_t sizes[] = { 16 * SAMPLE_GRANULE, 14 * SAMPLE_GRANULE + 1024,
+                                          15 * SAMPLE_GRANULE, 14 * SAMPLE_GRANULE };
+        uint64_t size = sizes[round % 4];
+        uint8_t byte = 0;
+        int r = 0;
+
+        if (round == MIXED_ROUNDS - 1) {
+                /* Nothing of all this is left. */
+                r = node_resize(f->arena->node, QUIET_GRANULES * SAMPLE_GRANULE);
+                size = SAMPLE_SIZE;
+        }
+        if (r >= 0)
+                r = node_resize(f->arena->node, size);
+        if (r >= 0 && size > QUIET_GRANULES * SAMPLE_GRANULE)
+                r = node_write(f->arena->node, "r", 1, size - 1);
+        if (r >= 0)
+                r = node_read(f->arena->node, &byte, 1, size);
+        if (r < 0 || byte != 0)
+                atomic_fetch_add(&f->arena->wrong, 1);
+}
+
+static void *mixed_run(void *arg)
+{
+        Fighter *f = arg;
+
+        pthread_barrier_wait(&f->arena->together);
+        for (int round = 0; round < MIXED_ROUNDS; round++) {
+                if (f->number < WRITERS)
+                        mixed_write(f, round);
+                else if (f->number < RESIZER)
+                        mixed_discard(f, round);
+                else if (f->number == RESIZER)
+                        mixed_resize(f, round);
+                else if (node_flush(f->arena->node) < 0)
+                        atomic_fetch_add(&f->arena->wrong, 1);
+        }
+        return NULL;
+}
+
+static void assert_mixed_outcome(Node *n)
+{
+        static uint8_t found[SAMPLE_SIZE], expected[SAMPLE_SIZE];
+        const int last = MIXED_ROUNDS - 1;
+
+        for (uint64_t off = 0; off < SAMPLE_SIZE; off++)
+                expected[off] = off < QUIET_GRANULES * SAMPLE_GRANULE ? sample_byte(off, 0) : 0;
+        expected[SAMPLE_SIZE - 1] = 'r';
+        for (uint64_t granule = 0; granule < QUIET_GRANULES; granule++) {
+                uint8_t owner = (uint8_t)(WRITERS + granule / 4 % DISCARDERS);
+                if (!granule_is_shared(granule))
+                        memset(expected + granule * SAMPLE_GRANULE, mark_of(granule, owner, last),
+                               SAMPLE_GRANULE);
+                for (uint8_t i = 0; i < WRITERS && granule_is_shared(granule); i++)
+                        memset(expected + slice_of(granule, i), mark_of(granule, i, last), SLICE);
+        }
+        assert_int_equal(node_get_size(n), SAMPLE_SIZE);
+        assert_int_equal(node_read(n, found, SAMPLE_SIZE, 0), 0);
+        for (size_t i = 0; i < SAMPLE_SIZE; i++)
+                if (found[i] != expected[i])
+                        fail_msg("guest byte %zu is %u, not %u", i, found[i], expected[i]);
+}
+
+static void test_writers_against_discard_resize_flush(void **state)
+{
+        for (const Sample *sample = samples; sample->format; sample++) {
+                _cleanup_cache_ Cache *c = NULL;
+                if (!sample->writable)
+                        continue;
+                print_message("case: %s\n", sample->name);
+                assert_int_equal(cache_new(0, &c), 0);
+                Node *n = open_sample(sample, open_slow(sample), c);
+                Arena arena = { .node = n };
+                fight(&arena, mixed_run);
+                assert_mixed_outcome(n);
+                assert_int_equal(node_flush(n), 0);
+                assert_int_equal(node_flush(n), 0);
+                if (sample->audit) {
+                        Audit audit;
+                        assert_int_equal(sample->audit(n->store, &audit), 0);
+                        if (audit.corruptions + audit.leaks > 0)
+                                fail_msg("%s: %s", sample->name, audit.text);
+                }
+                Store *s = TAKE(n->store);
+                node_close(n);
+                _cleanup_node_ Node *again = open_sample(sample, s, c);
+                assert_mixed_outcome(again);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -308,6 +453,7 @@ int main(void)
                 cmocka_unit_test(test_flushes_at_the_same_time),
                 cmocka_unit_test(test_readers_see_old_or_new),
                 cmocka_unit_test(test_everything_at_once),
+                cmocka_unit_test(test_writers_against_discard_resize_flush),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/disk-int.h"
+#include "fake/audit.h"
 #include "fake/fake.h"
 #include "format/formats.h"
 #include "store/mem.h"
@@ -31,7 +32,8 @@ static int fake_sample_make(const char *name, const char *below, Store **ret)
         return fake_make(&image, ret);
 }
 
-/* Version 3 with clusters of 4096 bytes: header, L1, L2, refcount table, refcount block, data, packed data. */
+/* Version 3 with clusters of 4096 bytes: header, L1, L2, refcount table, refcount block, data, packed data; and then,
+ * where there is one, a snapshot's L1 table and the snapshot table. */
 enum {
         QCOW2_L1 = 0x1000,
         QCOW2_L2 = 0x2000,
@@ -40,8 +42,17 @@ enum {
         QCOW2_DATA = 0x5000,
         QCOW2_PACKED = 0x6000,
         QCOW2_END = 0x7000,
+        QCOW2_SNAPSHOT_L1 = 0x7000,
+        QCOW2_SNAPSHOT = 0x8000,
+        QCOW2_SHARED_END = 0x9000,
         QCOW2_NAME_AT = 0x200,
+
+        /* With extended L2 entries a cluster has 16 KiB: four granules of 8 subclusters. The same order, nothing packed. */
+        EXTENDED_CLUSTER = 0x4000,
+        EXTENDED_END = 6 * EXTENDED_CLUSTER,
 };
+
+static const uint64_t copied = UINT64_C(1) << 63, packed = UINT64_C(1) << 62;
 
 static void put32(uint8_t *image, size_t at, uint32_t value)
 {
@@ -96,32 +107,90 @@ static int qcow2_sample_pack(uint8_t *image)
         return r == Z_STREAM_END ? 0 : -EIO;
 }
 
-static int qcow2_sample_make(const char *name, const char *below, Store **ret)
+static void put_refcounts(uint8_t *image, size_t block, size_t count)
 {
-        static const uint64_t copied = UINT64_C(1) << 63, packed = UINT64_C(1) << 62;
-        _cleanup_free_ uint8_t *image = calloc(1, QCOW2_END);
-        if (!image)
-                return -ENOMEM;
+        for (size_t i = 0; i < count; i++)
+                image[block + 2 * i + 1] = 1;
+}
 
+static int qcow2_sample_fill(uint8_t *image, const char *name, const char *below)
+{
         qcow2_sample_header(image, name, below);
         put64(image, QCOW2_L1, QCOW2_L2 | copied);
         put64(image, QCOW2_L2, QCOW2_DATA | copied);
         put64(image, QCOW2_L2 + 8, 1);
         put64(image, QCOW2_L2 + 24, QCOW2_PACKED | packed);
         put64(image, QCOW2_REFCOUNT_TABLE, QCOW2_REFCOUNT_BLOCK);
-        for (size_t i = 0; i < QCOW2_END / SAMPLE_GRANULE; i++)
-                image[QCOW2_REFCOUNT_BLOCK + 2 * i + 1] = 1;
+        put_refcounts(image, QCOW2_REFCOUNT_BLOCK, QCOW2_END / SAMPLE_GRANULE);
         memset(image + QCOW2_DATA, 'A', SAMPLE_GRANULE);
-        int r = qcow2_sample_pack(image);
+        return qcow2_sample_pack(image);
+}
+
+static int qcow2_sample_make(const char *name, const char *below, Store **ret)
+{
+        _cleanup_free_ uint8_t *image = calloc(1, QCOW2_END);
+        if (!image)
+                return -ENOMEM;
+        int r = qcow2_sample_fill(image, name, below);
         return r < 0 ? r : mem_store_new(image, QCOW2_END, ret);
+}
+
+/* All that the disk shows is a snapshot's as well: the L2 table, the data, the packed data. */
+static int qcow2_shared_make(const char *name, const char *below, Store **ret)
+{
+        static const size_t twice[] = { QCOW2_L2, QCOW2_DATA, QCOW2_PACKED };
+        _cleanup_free_ uint8_t *image = calloc(1, QCOW2_SHARED_END);
+        if (!image)
+                return -ENOMEM;
+        int r = qcow2_sample_fill(image, name, below);
+        if (r < 0)
+                return r;
+        put64(image, QCOW2_L1, QCOW2_L2);
+        put64(image, QCOW2_L2, QCOW2_DATA);
+        put64(image, QCOW2_SNAPSHOT_L1, QCOW2_L2);
+        put32(image, 60, 1);
+        put64(image, 64, QCOW2_SNAPSHOT);
+        put64(image, QCOW2_SNAPSHOT, QCOW2_SNAPSHOT_L1);
+        put32(image, QCOW2_SNAPSHOT + 8, 1);
+        put32(image, QCOW2_SNAPSHOT + 12, 1 << 16 | 1);
+        put32(image, QCOW2_SNAPSHOT + 36, 16);
+        put64(image, QCOW2_SNAPSHOT + 48, SAMPLE_SIZE);
+        memcpy(image + QCOW2_SNAPSHOT + 56, "1s", 2);
+        put_refcounts(image, QCOW2_REFCOUNT_BLOCK, QCOW2_SHARED_END / SAMPLE_GRANULE);
+        for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++)
+                image[QCOW2_REFCOUNT_BLOCK + 2 * (twice[i] / SAMPLE_GRANULE) + 1] = 2;
+        return mem_store_new(image, QCOW2_SHARED_END, ret);
+}
+
+/* One cluster of all kinds of subclusters: data, zeroes, what is below, data. */
+static int qcow2_extended_make(const char *name, const char *below, Store **ret)
+{
+        _cleanup_free_ uint8_t *image = calloc(1, EXTENDED_END);
+        if (!image)
+                return -ENOMEM;
+        qcow2_sample_header(image, name, below);
+        put32(image, 20, 14);
+        put64(image, 40, EXTENDED_CLUSTER);
+        put64(image, 48, 3 * EXTENDED_CLUSTER);
+        put64(image, 72, 1 << 4);
+        put64(image, EXTENDED_CLUSTER, 2 * EXTENDED_CLUSTER | copied);
+        put64(image, 2 * EXTENDED_CLUSTER, 5 * EXTENDED_CLUSTER | copied);
+        put64(image, 2 * EXTENDED_CLUSTER + 8, UINT64_C(0x0000ff00ff0000ff));
+        put64(image, 3 * EXTENDED_CLUSTER, 4 * EXTENDED_CLUSTER);
+        put_refcounts(image, 4 * EXTENDED_CLUSTER, 6);
+        memset(image + 5 * EXTENDED_CLUSTER, 'A', SAMPLE_GRANULE);
+        memset(image + 5 * EXTENDED_CLUSTER + 3 * SAMPLE_GRANULE, 'D', SAMPLE_GRANULE);
+        return mem_store_new(image, EXTENDED_END, ret);
 }
 
 extern const Format format_qcow2;
 
 const Sample samples[] = {
-        { &format_raw, true, false, raw_sample_make },
-        { &format_fake, true, true, fake_sample_make },
-        { &format_qcow2, false, true, qcow2_sample_make },
+        { "raw", &format_raw, true, false, raw_sample_make, NULL },
+        { "fake", &format_fake, true, true, fake_sample_make, NULL },
+        { "qcow2", &format_qcow2, false, true, qcow2_sample_make, audit_qcow2 },
+        { "qcow2 extended", &format_qcow2, false, true, qcow2_extended_make, audit_qcow2 },
+        { "qcow2 shared", &format_qcow2, false, true, qcow2_shared_make, audit_qcow2 },
         { 0 },
 };
 

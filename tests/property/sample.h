@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One small image of each format, so that a property can be asked of all of them. All show the same disk of sixteen
+ * Small images of each format, so that a property can be asked of all of them. All show the same disk of sixteen
  * granules of 4096 bytes: 'A's, zeroes, what is below, 'D's (packed where the format packs), then what is below;
  * zeroes where nothing is.
  */
@@ -17,13 +17,19 @@ enum {
         SAMPLE_SIZE = SAMPLE_GRANULES * SAMPLE_GRANULE,
 };
 
+typedef struct Audit Audit;
+
 typedef struct Sample {
+        const char *name;
         const Format *format;
         bool writable;
         bool names_below;
 
         /* A new store with the image; `name` and `below` are the file below and its format, or NULL. */
         int (*make)(const char *name, const char *below, Store **ret);
+
+        /* A second opinion on what the file holds; NULL: there is none. */
+        int (*audit)(Store *s, Audit *ret);
 } Sample;
 
 /* NULL format at the end. Raw, the tests' own format, and every registered one. */

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "expected.h"
+
+#include "base/bits.h"
+#include "fake/audit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+        G = SAMPLE_GRANULE,
+        LEN_MAX = SAMPLE_SIZE,
+};
+
+const Request sample_requests[] = {
+        { WHAT_WRITE, 100, 3 * G, 'w' },
+        { WHAT_WRITE, 3 * G + 5, 10, 'x' },
+        { WHAT_DISCARD, 10, 2 * G, 0 },
+        { WHAT_ZERO, 0, 5 * G + 1, 0 },
+        { WHAT_ALLOCATE, 0, SAMPLE_SIZE, 0 },
+        { WHAT_FLUSH, 0, 0, 0 },
+        { WHAT_WRITE, 6 * G, 4 * G, 'y' },
+        { WHAT_DISCARD, 4 * G, 4 * G, 0 },
+        { WHAT_FLUSH, 0, 0, 0 },
+        { WHAT_FLUSH, 0, 0, 0 },
+        { WHAT_WRITE, 12 * G - 1, 2 * G + 2, 'z' },
+        { WHAT_RESIZE, 5000, 0, 0 },
+        { WHAT_FLUSH, 0, 0, 0 },
+        { WHAT_RESIZE, SAMPLE_SIZE + 512, 0, 0 },
+        { WHAT_WRITE, SAMPLE_SIZE - 700, 1000, 'e' },
+        { WHAT_WRITE, 5 * G, 7, 'f' },
+        { WHAT_RESIZE, SAMPLE_SIZE, 0, 0 },
+        { WHAT_FLUSH, 0, 0, 0 },
+        { WHAT_END, 0, 0, 0 },
+};
+
+void expected_init(Expected *e, const Sample *sample, uint8_t below)
+{
+        *e = (Expected){ .sample = sample, .size = SAMPLE_SIZE, .perhaps_size = SAMPLE_SIZE };
+        for (uint64_t off = 0; off < SAMPLE_SIZE; off++)
+                e->now[off] = sample_byte(off, below);
+        memcpy(e->perhaps, e->now, sizeof(e->now));
+}
+
+static void expected_begin(Expected *e, const Request *q)
+{
+        if (q->what == WHAT_WRITE || q->what == WHAT_ZERO || q->what == WHAT_DISCARD)
+                memset(e->perhaps + q->off, q->byte, (size_t)q->len);
+        if (q->what != WHAT_RESIZE)
+                return;
+        e->perhaps_size = q->off;
+        if (q->off < e->size)
+                memset(e->perhaps + q->off, 0, (size_t)(e->size - q->off));
+}
+
+static int expected_ask(Node *n, const Request *q)
+{
+        uint8_t bytes[LEN_MAX];
+
+        switch (q->what) {
+        case WHAT_WRITE:
+                memset(bytes, q->byte, (size_t)q->len);
+                return node_write(n, bytes, (size_t)q->len, q->off);
+        case WHAT_ZERO:
+                return node_zero(n, q->off, q->len);
+        case WHAT_DISCARD:
+                return node_discard(n, q->off, q->len);
+        case WHAT_ALLOCATE:
+                return node_allocate(n, q->off, q->len);
+        case WHAT_FLUSH:
+                return node_flush(n);
+        case WHAT_RESIZE:
+                return node_resize(n, q->off);
+        case WHAT_END:
+                break;
+        }
+        return -EINVAL;
+}
+
+int expected_run(Expected *e, Node *n, const Request *request)
+{
+        expected_begin(e, request);
+        int r = expected_ask(n, request);
+        if (r < 0)
+                return r;
+        memcpy(e->now, e->perhaps, sizeof(e->now));
+        e->size = e->perhaps_size;
+        return 0;
+}
+
+void expected_check(Expected *e, Node *n)
+{
+        static uint8_t found[EXPECTED_ROOM];
+        uint64_t size = node_get_size(n);
+
+        if (size != e->size && size != e->perhaps_size)
+                fail_msg("%s: the disk has %" PRIu64 " bytes", e->sample->name, size);
+        assert_int_equal(node_read(n, found, sizeof(found), 0), 0);
+        for (uint64_t off = 0; off < size; off++)
+                if (found[off] != e->now[off] && found[off] != e->perhaps[off])
+                        fail_msg("%s: byte %" PRIu64 " is %#x, not %#x, nor %#x", e->sample->name,
+                                 off, found[off], e->now[off], e->perhaps[off]);
+        memset(found + size, 0, (size_t)(sizeof(found) - size));
+        memcpy(e->now, found, sizeof(found));
+        memcpy(e->perhaps, found, sizeof(found));
+        e->size = e->perhaps_size = size;
+}
+
+void expected_audit(Expected *e, Store *s, bool leaks)
+{
+        Audit audit;
+
+        if (!e->sample->audit)
+                return;
+        assert_int_equal(e->sample->audit(s, &audit), 0);
+        if (audit.corruptions > 0 || (leaks && audit.leaks > 0))
+                fail_msg("%s: %" PRIu64 " corruptions, %" PRIu64 " leaks: %s", e->sample->name,
+                         audit.corruptions, audit.leaks, audit.text);
+}

@@ -206,13 +206,14 @@ static int node_resize_locked(Node *n, uint64_t size)
 {
         uint64_t old_size = n->size;
 
-        int r = node_clear_cut(n, size);
+        int r = n->format->resize(n, size);
         if (r < 0)
                 return r;
-        r = n->format->resize(n, size);
-        if (r < 0)
-                return r;
+        /* The disk is shorter already: what cannot be cleared now is cleared when we make it longer again. */
+        r = node_clear_cut(n, size);
         n->size = size;
+        if (r < 0)
+                return r;
         r = node_clear_grown(n, old_size);
         if (r < 0) {
                 n->format->resize(n, old_size);

@@ -86,24 +86,30 @@ static int qcow2_unzstd(const uint8_t *in, size_t in_len, uint8_t *out, size_t l
         return 0;
 }
 
+Qcow2Coded qcow2_coded_place(const Qcow2 *q, uint64_t entry)
+{
+        /* bits 0 … x-1: where it begins; bits x … 61: further sectors that it may reach into */
+        unsigned x = 70 - q->header.cluster_bits;
+        uint64_t place = entry & (QCOW2_ENTRY_COMPRESSED - 1);
+        uint64_t pos = place & ((UINT64_C(1) << x) - 1);
+
+        return (Qcow2Coded){ pos, ((place >> x) + 1) * QCOW2_SECTOR - pos % QCOW2_SECTOR };
+}
+
 int qcow2_read_coded(Node *n, const Extent *e, void *buf)
 {
         const Qcow2 *q = n->state;
-        /* bits 0 … x-1: where it begins; bits x … 61: further sectors that it may reach into */
-        unsigned x = 70 - q->header.cluster_bits;
-        uint64_t entry = e->cookie & (QCOW2_ENTRY_COMPRESSED - 1);
-        uint64_t pos = entry & ((UINT64_C(1) << x) - 1);
-        uint64_t len = ((entry >> x) + 1) * QCOW2_SECTOR - pos % QCOW2_SECTOR;
+        Qcow2Coded place = qcow2_coded_place(q, e->cookie);
 
         /* At most 2 clusters, by the width of the field. */
-        _cleanup_free_ uint8_t *in = malloc(len);
+        _cleanup_free_ uint8_t *in = malloc(place.len);
         if (!in)
                 return -ENOMEM;
         /* Where the file has ended there are zeroes, and no stream of either kind begins with zeroes. */
-        int r = store_read_padded(n->store, in, len, pos);
+        int r = store_read_padded(n->store, in, place.len, place.pos);
         if (r < 0)
                 return r;
         return q->header.compression == QCOW2_COMPRESSION_ZSTD
-                       ? qcow2_unzstd(in, len, buf, e->len)
-                       : qcow2_inflate(in, len, buf, e->len);
+                       ? qcow2_unzstd(in, place.len, buf, e->len)
+                       : qcow2_inflate(in, place.len, buf, e->len);
 }

@@ -8,6 +8,7 @@
 #include "base/bits.h"
 #include "block/cache.h"
 #include "format/qcow2/qcow2.h"
+#include "format/qcow2/write/writer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -46,8 +47,7 @@ static bool qcow2_run_add(Qcow2Run *run, const Extent *piece)
         return true;
 }
 
-/* The host cluster of a standard entry; *ret_is false when it has none. */
-static int qcow2_host_cluster(
+int qcow2_host_cluster(
         const Qcow2 *q, uint64_t off, uint64_t entry, uint64_t *ret_pos, bool *ret_is)
 {
         uint64_t pos = entry & QCOW2_ENTRY_POS;
@@ -125,6 +125,23 @@ static int qcow2_classify_extended(
         return 0;
 }
 
+bool qcow2_is_in_place(const Qcow2 *q, uint64_t pos, uint64_t entry)
+{
+        Qcow2Writer *w = q->writer;
+
+        if (!(entry & QCOW2_ENTRY_COPIED))
+                return false;
+        if (!w)
+                return true;
+        if (!atomic_load_explicit(&w->prepared, memory_order_acquire))
+                return false;
+        if (qcow2_has_data_file(&q->header))
+                return true;
+        /* What lies past the end may be given to somebody else; what may be a table is looked at more closely. */
+        return pos < atomic_load_explicit(&w->file_end, memory_order_acquire) &&
+               !qcow2_guard_suspects(q, pos);
+}
+
 static int qcow2_classify(const Qcow2 *q, uint64_t at, const be64 *entry, bool private, Extent *ret)
 {
         uint64_t e = from_be64(entry[0]);
@@ -153,15 +170,37 @@ static int qcow2_classify(const Qcow2 *q, uint64_t at, const be64 *entry, bool p
                 if (!q->data_store)
                         return -EIO;
                 ret->store = q->data_store;
-                ret->in_place = private && (e & QCOW2_ENTRY_COPIED);
+                ret->in_place = private && qcow2_is_in_place(q, e & QCOW2_ENTRY_POS, e);
         }
         return 0;
 }
 
 /* Past the end of the file a table reads as empty, as the tables of an image that was just made do. */
-static int qcow2_load_slice(void *arg, const CacheKey *key, void *buf, size_t len)
+int qcow2_load_slice(void *arg, const CacheKey *key, void *buf, size_t len)
 {
         return store_read_padded(arg, buf, len, key->at);
+}
+
+/* Goes through entries, of which the first is for `base`: 1 go on behind them, 0 the run ends. */
+static int qcow2_run_entries(const Qcow2 *q,
+                             Qcow2Run *run,
+                             const be64 *entries,
+                             uint64_t base,
+                             uint64_t end,
+                             bool private)
+{
+        int r = 1;
+
+        while (r == 1 && run->at < end) {
+                uint64_t i = (run->at - base) >> q->header.cluster_bits;
+                Extent piece;
+
+                r = qcow2_classify(q, run->at, entries + (i << (q->entry_bits - 3)), private,
+                                   &piece);
+                if (r == 0)
+                        r = qcow2_run_add(run, &piece);
+        }
+        return r;
 }
 
 /* Goes through the entries of one slice: 1 go on behind it, 0 the run ends. */
@@ -183,19 +222,19 @@ static int qcow2_run_slice(Node *n, Qcow2Run *run, uint64_t table, bool private)
         int r = cache_get(n->cache, &key, q->slice_len, qcow2_load_slice, n->store, &slice);
         if (r < 0)
                 return r;
-        const be64 *entries = cache_entry_bytes(slice);
-        r = 1;
-        while (r == 1 && run->at < end) {
-                uint64_t i = (run->at - base) >> q->header.cluster_bits;
-                Extent piece;
-
-                r = qcow2_classify(q, run->at, entries + (i << (q->entry_bits - 3)), private,
-                                   &piece);
-                if (r == 0)
-                        r = qcow2_run_add(run, &piece);
-        }
+        pthread_mutex_t *lock = q->writer ? qcow2_slice_lock(q->writer, key.at) : NULL;
+        if (lock)
+                pthread_mutex_lock(lock);
+        r = qcow2_run_entries(q, run, cache_entry_bytes(slice), base, end, private);
+        if (lock)
+                pthread_mutex_unlock(lock);
         cache_put(n->cache, slice);
         return r;
+}
+
+bool qcow2_l1_entry_is_sound(const Qcow2 *q, uint64_t entry)
+{
+        return !(entry & QCOW2_L1_RESERVED) && is_aligned(entry & QCOW2_ENTRY_POS, q->cluster_size);
 }
 
 /* Goes on by a slice or an absent table: 1 go on, 0 the run ends. */
@@ -203,10 +242,10 @@ static int qcow2_run_step(Node *n, Qcow2Run *run)
 {
         const Qcow2 *q = n->state;
         uint64_t index = run->at >> q->l1_bits;
-        uint64_t entry = index < q->l1_count ? from_be64(q->l1[index]) : 0;
+        uint64_t entry = index < q->l1_count ? qcow2_l1_get(q, index) : 0;
         uint64_t table = entry & QCOW2_ENTRY_POS;
 
-        if ((entry & QCOW2_L1_RESERVED) || !is_aligned(table, q->cluster_size))
+        if (!qcow2_l1_entry_is_sound(q, entry))
                 return -EIO;
         if (table != 0) {
                 if (run->slices_left-- == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/qcow2/qcow2.h"
-#include "format/qcow2/check.h"
+#include "format/qcow2/check/check.h"
+#include "format/qcow2/write/writer.h"
 
 #include "base/bits.h"
 #include "base/cleanup.h"
@@ -28,12 +29,26 @@ static int qcow2_probe(const Probe *p)
         return from_be32(version) >= 2;
 }
 
+void *qcow2_table_to_host(void *table, uint64_t count)
+{
+        uint8_t *bytes = table;
+
+        for (uint64_t i = 0; i < count; i++) {
+                be64 raw;
+                memcpy(&raw, bytes + i * sizeof(raw), sizeof(raw));
+                uint64_t value = from_be64(raw);
+                memcpy(bytes + i * sizeof(raw), &value, sizeof(value));
+        }
+        return table;
+}
+
 static void qcow2_close(Node *n)
 {
         Qcow2 *q = n->state;
 
         if (!q)
                 return;
+        qcow2_writer_close(n);
         free(q->l1);
         free(q->data_name);
         *q = (Qcow2){ 0 };
@@ -88,7 +103,7 @@ static int qcow2_open_disk(Node *n, Qcow2 *q, Err *err)
                        n->snapshot ? "L1 table of the snapshot" : "L1 table", &l1, err);
         if (r < 0)
                 return r;
-        q->l1 = l1;
+        q->l1 = qcow2_table_to_host(l1, q->l1_count);
         /* A disk is whole sectors: QEMU shows the rest of the last one as zeroes too. */
         n->size = round_up(size, QCOW2_SECTOR);
         return 0;
@@ -142,21 +157,47 @@ static int qcow2_open_data_file(Node *n, Qcow2 *q, Opener *opener, Err *err)
         return 0;
 }
 
-static int qcow2_open(Node *n, Opener *opener, Err *err)
+/* What may be read may be too damaged to be written to. */
+static int qcow2_refuse_writing(Node *n, const Qcow2 *q, Err *err)
 {
-        Qcow2 *q = n->state;
+        if (n->snapshot)
+                return err_set(err, EROFS, "a snapshot can only be opened read-only");
+        if (q->header.incompatible & QCOW2_INCOMPATIBLE_CORRUPT)
+                return err_set(err, EUCLEAN,
+                               "the image is marked as corrupt: it can be opened read-only, or "
+                               "repaired with 'rawview check -r all'");
+        return 0;
+}
 
+static int qcow2_read_header(Node *n, Qcow2 *q, Err *err)
+{
         int r = store_get_size(n->store, &q->file_size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");
         r = qcow2_header_read(n->store, q->file_size, &q->header, err);
+        if (r < 0 || n->for_check)
+                return r;
+        return qcow2_check_refcount_table(&q->header, q->file_size, err);
+}
+
+/* Before anybody writes: is that allowed, and are the refcounts right? */
+static int qcow2_open_for_writing(Node *n, Qcow2 *q, Err *err)
+{
+        int r = qcow2_refuse_writing(n, q, err);
+        if (r < 0 || !(q->header.incompatible & QCOW2_INCOMPATIBLE_DIRTY))
+                return r;
+        r = qcow2_repair_dirty(n, err);
+        /* The repair may have moved the refcount table. */
+        return r < 0 ? r : qcow2_read_header(n, q, err);
+}
+
+static int qcow2_open(Node *n, Opener *opener, Err *err)
+{
+        Qcow2 *q = n->state;
+
+        int r = qcow2_read_header(n, q, err);
         if (r < 0)
                 return r;
-        if (!n->for_check) {
-                r = qcow2_check_refcount_table(&q->header, q->file_size, err);
-                if (r < 0)
-                        return r;
-        }
         qcow2_set_geometry(q);
         r = qcow2_extensions_read(n, q, err);
         if (r < 0)
@@ -169,14 +210,18 @@ static int qcow2_open(Node *n, Opener *opener, Err *err)
         r = qcow2_refuse_encryption(&q->header, err);
         if (r < 0)
                 return r;
-        if (n->writable)
-                return err_set(err, EOPNOTSUPP,
-                               "writing qcow2 images is not supported by this version; open it "
-                               "read-only");
+        if (n->writable) {
+                r = qcow2_open_for_writing(n, q, err);
+                if (r < 0)
+                        return r;
+        }
         r = qcow2_open_disk(n, q, err);
         if (r < 0)
                 return r;
-        return qcow2_open_data_file(n, q, opener, err);
+        r = qcow2_open_data_file(n, q, opener, err);
+        if (r < 0 || !n->writable)
+                return r;
+        return qcow2_writer_open(n, err);
 }
 
 const Format format_qcow2 = {
@@ -189,5 +234,11 @@ const Format format_qcow2 = {
         .map = qcow2_map,
         .read_coded = qcow2_read_coded,
         .check = qcow2_check,
+        .alloc = qcow2_alloc,
+        .publish = qcow2_publish,
+        .release = qcow2_release,
+        .write_back = qcow2_commit,
+        .discard = qcow2_discard,
+        .resize = qcow2_resize,
         .describe = qcow2_describe,
 };

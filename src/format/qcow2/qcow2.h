@@ -3,8 +3,8 @@
  * The qcow2 driver's own view of an image, versions 2 and 3. Private to this folder: the one symbol that leaves it
  * is format_qcow2.
  *
- * A Qcow2 is Node.state: filled by open, freed by close, and constant in between, so that map and read_coded need
- * no lock of their own. L2 tables are not kept here but in slices in the cache of the chain.
+ * A Qcow2 is Node.state: filled by open, freed by close, and in an image that is only read constant in between. L2
+ * tables are not kept here but in slices in the cache of the chain. What a writer needs is in writer.h.
  *
  * Terms: a host cluster lies in the file, a guest cluster in the disk; a table is one cluster (L2) or several in
  * a row (L1, refcount table, snapshot table). All positions are bytes. In texts, fields have the names of the
@@ -14,9 +14,11 @@
 
 #include "base/disk-int.h"
 #include "base/err.h"
+#include "block/cache.h"
 #include "block/format.h"
 #include "block/node.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -204,6 +206,8 @@ typedef struct Qcow2Header {
         uint8_t compression;
 } Qcow2Header;
 
+typedef struct Qcow2Writer Qcow2Writer;
+
 typedef struct Qcow2 {
         /* Fixed after open. */
         Qcow2Header header;
@@ -214,8 +218,12 @@ typedef struct Qcow2 {
         bool extended;
         bool shows_snapshot; /* then the COPIED bits mean nothing */
 
-        be64 *l1; /* owned: of the disk or of the snapshot that is shown */
+        /* Owned: of the disk or of the snapshot that is shown. Read with qcow2_l1_get; a writer changes entries under
+         * its lock, and the whole table while layout is held exclusively. */
+        atomic_uint_fast64_t *l1;
         uint64_t l1_count;
+
+        Qcow2Writer *writer; /* owned; NULL in an image that is only read */
 
         char *data_name;    /* owned: the external data file as the image names it; NULL: none */
         Store *data_store;  /* borrowed from the node: where whole clusters lie; NULL: not opened */
@@ -249,6 +257,11 @@ typedef struct Qcow2Cursor {
 static inline bool qcow2_has_data_file(const Qcow2Header *h)
 {
         return h->incompatible & QCOW2_INCOMPATIBLE_DATA_FILE;
+}
+
+static inline uint64_t qcow2_l1_get(const Qcow2 *q, uint64_t index)
+{
+        return atomic_load_explicit(&q->l1[index], memory_order_acquire);
 }
 
 static inline uint64_t qcow2_cluster_size(const Qcow2Header *h)
@@ -294,7 +307,30 @@ void qcow2_snapshot_done(Qcow2Snapshot *s);
  * NULL: only walks. ENOENT tells what there is. */
 int qcow2_snapshot_find(Node *n, const char *wanted, Qcow2Snapshot *ret, Err *err);
 
-/* map.c, coded.c, describe.c: the callbacks. */
+/* Where the compressed cluster of an entry lies: whole sectors, the first of them begun at any byte. */
+typedef struct Qcow2Coded {
+        uint64_t pos, len;
+} Qcow2Coded;
+Qcow2Coded qcow2_coded_place(const Qcow2 *q, uint64_t entry);
+
+/* Turns a table of big-endian entries into numbers, in the same memory. */
+void *qcow2_table_to_host(void *table, uint64_t count);
+
+/* map.c: the host cluster of a standard entry for the guest cluster at `off`; *ret_is is false when it has none. EIO
+ * when it is damaged. */
+int qcow2_host_cluster(
+        const Qcow2 *q, uint64_t off, uint64_t entry, uint64_t *ret_pos, bool *ret_is);
+
+/* May the host cluster at `pos` be written over, as far as its L2 entry says so? */
+bool qcow2_is_in_place(const Qcow2 *q, uint64_t pos, uint64_t entry);
+
+/* Is the L1 entry sound? */
+bool qcow2_l1_entry_is_sound(const Qcow2 *q, uint64_t entry);
+
+/* Reads a slice of an L2 table, for the cache; the store is `arg`. */
+int qcow2_load_slice(void *arg, const CacheKey *key, void *buf, size_t len);
+
+/* The callbacks of map.c, coded.c, describe.c. */
 int qcow2_map(Node *n, uint64_t off, uint64_t len, Extent *ret);
 int qcow2_read_coded(Node *n, const Extent *e, void *buf);
 int qcow2_describe(Node *n, Info *info);

@@ -66,7 +66,7 @@ static void test_probe(void **state)
         }
 }
 
-static void test_writing_is_refused_in_words(void **state)
+static void test_a_corrupt_image_is_not_written_to(void **state)
 {
         static Image image;
         _cleanup_store_ Store *s = NULL;
@@ -75,13 +75,18 @@ static void test_writing_is_refused_in_words(void **state)
         Err err;
 
         image_begin(&image, 9, 2048, false);
+        image_put(&image, IMAGE_INCOMPATIBLE, 8, 2);
         assert_int_equal(mem_store_new(image.bytes, image.len, &s), 0);
         assert_int_equal(cache_new(LIMIT_CACHE_MIN, &cache), 0);
         NodeOptions options = { .writable = true, .cache = cache };
-        assert_int_equal(node_open(&format_qcow2, s, &options, NULL, &n, &err), -EOPNOTSUPP);
-        assert_string_equal(err.text, "qcow2: writing qcow2 images is not supported by this "
-                                      "version; open it read-only");
+        assert_int_equal(node_open(&format_qcow2, s, &options, NULL, &n, &err), -EUCLEAN);
+        assert_string_equal(err.text, "qcow2: the image is marked as corrupt: it can be opened "
+                                      "read-only, or repaired with 'rawview check -r all'");
         assert_null(n);
+        options.writable = false;
+        assert_int_equal(node_open(&format_qcow2, s, &options, NULL, &n, &err), 0);
+        s = NULL;
+        node_close(n);
 }
 
 static void test_data_file(void **state)
@@ -297,7 +302,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_probe),
-                cmocka_unit_test(test_writing_is_refused_in_words),
+                cmocka_unit_test(test_a_corrupt_image_is_not_written_to),
                 cmocka_unit_test(test_data_file),
                 cmocka_unit_test(test_damage_with_a_data_file),
                 cmocka_unit_test(test_data_file_that_cannot_be_had),

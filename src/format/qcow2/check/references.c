@@ -3,7 +3,7 @@
 #include "base/bits.h"
 #include "block/limits.h"
 #include "block/table.h"
-#include "format/qcow2/check.h"
+#include "format/qcow2/check/check.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,7 +7,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "block/limits.h"
-#include "format/qcow2/check.h"
+#include "format/qcow2/check/check.h"
 
 #include <errno.h>
 #include <inttypes.h>

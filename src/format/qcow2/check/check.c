@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Compares refcounts with references, and COPIED bits with refcounts. */
-#include "format/qcow2/check.h"
+#include "format/qcow2/check/check.h"
 
 #include "base/bits.h"
 #include "block/limits.h"

@@ -4,7 +4,7 @@
  * refuses as a whole are looked at as far as they go.
  */
 #include "base/bits.h"
-#include "format/qcow2/check.h"
+#include "format/qcow2/check/check.h"
 
 #include <errno.h>
 #include <inttypes.h>

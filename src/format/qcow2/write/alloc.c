@@ -201,6 +201,10 @@ int qcow2_alloc(Node *n, uint64_t off, uint64_t len, Extent *ret)
         r = qcow2_own_table(n, off, &table);
         if (r < 0)
                 return r;
+        if (qcow2_is_raw_file(q)) {
+                r = qcow2_raw_file_settle(n, table, off);
+                return r < 0 ? r : -EAGAIN;
+        }
         r = qcow2_get_table_slice(n, table, off, &slice, &entry);
         if (r < 0)
                 return r;

@@ -200,15 +200,6 @@ int qcow2_clear(Node *n, uint64_t off, uint64_t end, Qcow2Clear how)
         return r;
 }
 
-/* In a raw data file the bytes alone say that they are zero: readers that know no qcow2 look at nothing else. */
-static int qcow2_discard_raw(Node *n, uint64_t off, uint64_t len)
-{
-        const Qcow2 *q = n->state;
-
-        int r = store_punch(q->data_store, off, len);
-        return r == -EOPNOTSUPP ? store_zero(q->data_store, off, len) : r;
-}
-
 int qcow2_discard(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, uint64_t *ret_len)
 {
         const Qcow2 *q = n->state;
@@ -225,9 +216,8 @@ int qcow2_discard(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, uint64
         int r = qcow2_prepare(n);
         if (r < 0)
                 return r;
-        r = q->header.autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW
-                    ? qcow2_discard_raw(n, first, u64_min(last, end) - first)
-                    : qcow2_clear(n, first, last, QCOW2_CLEAR_ALL);
+        r = qcow2_is_raw_file(q) ? qcow2_raw_file_clear(n, first, u64_min(last, end) - first)
+                                 : qcow2_clear(n, first, last, QCOW2_CLEAR_ALL);
         if (r < 0)
                 return r;
         *ret_off = first;

@@ -168,6 +168,12 @@ static int qcow2_resize_data_file(Node *n, uint64_t size)
         int r = store_get_size(q->data_store, &now);
         if (r < 0)
                 return r;
+        /* What lies behind the old end was no part of the disk. */
+        if (qcow2_is_raw_file(q) && size > n->size && now > n->size) {
+                r = qcow2_raw_file_clear(n, n->size, u64_min(now, size) - n->size);
+                if (r < 0)
+                        return r;
+        }
         if (now == size)
                 return 0;
         r = store_set_size(q->data_store, size);

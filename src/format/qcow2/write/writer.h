@@ -221,6 +221,18 @@ int qcow2_commit(Node *n);
 /* Commits when too much has changed since the last time. */
 int qcow2_make_room(Node *n);
 
+/* raw-file.c */
+
+/* Has the image promised that its data file is the disk? */
+bool qcow2_is_raw_file(const Qcow2 *q);
+
+/* Makes a range of the data file zeroes. */
+int qcow2_raw_file_clear(Node *n, uint64_t off, uint64_t len);
+
+/* All entries of the slice for `off` say that their clusters lie in the data file, and the disk knows it. The slice
+ * belongs to the table at `table`. */
+int qcow2_raw_file_settle(Node *n, uint64_t table, uint64_t off);
+
 /* alloc.c, discard.c, resize.c: the callbacks. */
 int qcow2_alloc(Node *n, uint64_t off, uint64_t len, Extent *ret);
 int qcow2_publish(Node *n, const Extent *e);

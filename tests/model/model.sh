@@ -172,7 +172,7 @@ group_space()
 
     begin "dirty, as a crash of qemu leaves it"
     create -o lazy_refcounts=on a 20M
-    qemu-io -f qcow2 -c 'write -P 9 0 300k' -c flush -c 'write -P 8 1M 100k' -c abort a >/dev/null 2>&1 || true
+    (qemu-io -f qcow2 -c 'write -P 9 0 300k' -c flush -c 'write -P 8 1M 100k' -c abort a || true) >/dev/null 2>&1
     trial a -d -r -u 65536
 }
 

@@ -31,7 +31,7 @@ const Request sample_requests[] = {
         { WHAT_FLUSH, 0, 0, 0 },
         { WHAT_FLUSH, 0, 0, 0 },
         { WHAT_WRITE, 12 * G - 1, 2 * G + 2, 'z' },
-        { WHAT_RESIZE, 5000, 0, 0 },
+        { WHAT_RESIZE, 5120, 0, 0 },
         { WHAT_FLUSH, 0, 0, 0 },
         { WHAT_RESIZE, SAMPLE_SIZE + 512, 0, 0 },
         { WHAT_WRITE, SAMPLE_SIZE - 700, 1000, 'e' },

@@ -188,9 +188,9 @@ extern const Format format_qcow2;
 const Sample samples[] = {
         { "raw", &format_raw, true, false, raw_sample_make, NULL },
         { "fake", &format_fake, true, true, fake_sample_make, NULL },
-        { "qcow2", &format_qcow2, false, true, qcow2_sample_make, audit_qcow2 },
-        { "qcow2 extended", &format_qcow2, false, true, qcow2_extended_make, audit_qcow2 },
-        { "qcow2 shared", &format_qcow2, false, true, qcow2_shared_make, audit_qcow2 },
+        { "qcow2", &format_qcow2, true, true, qcow2_sample_make, audit_qcow2 },
+        { "qcow2 extended", &format_qcow2, true, true, qcow2_extended_make, audit_qcow2 },
+        { "qcow2 shared", &format_qcow2, true, true, qcow2_shared_make, audit_qcow2 },
         { 0 },
 };
 

@@ -72,9 +72,56 @@ void image_extension(Image *i, uint32_t type, const void *bytes, uint32_t len)
         i->extension += 8 + (real + 7) / 8 * 8;
 }
 
-void image_open(const Image *i, const char *snapshot, Opener *opener, Opened *ret)
+static uint64_t image_get(const Image *i, uint64_t pos, unsigned width)
+{
+        uint64_t value = 0;
+        for (unsigned k = 0; k < width; k++)
+                value = value << 8 | i->bytes[pos + k];
+        return value;
+}
+
+void image_set_refcount(Image *i, uint64_t cluster, uint64_t refcount)
+{
+        uint64_t block = image_get(i, i->cluster, 8);
+        unsigned bits = 1U << image_get(i, IMAGE_REFCOUNT_ORDER, 4);
+        uint64_t bit = cluster * bits, pos = block + bit / 8;
+
+        if (bits >= 8) {
+                image_put(i, pos, bits / 8, refcount);
+                return;
+        }
+        /* The lowest bits of a byte come first. */
+        uint64_t mask = (1U << bits) - 1;
+        uint64_t rest = i->bytes[pos] & ~(mask << bit % 8);
+        image_put(i, pos, 1, rest | refcount << bit % 8);
+}
+
+void image_count(Image *i, uint64_t cluster, unsigned refcount_order)
+{
+        image_put(i, IMAGE_REFCOUNT_ORDER, 4, refcount_order);
+        image_put(i, i->cluster, 8, cluster * i->cluster);
+        for (uint64_t k = 0; k <= cluster; k++)
+                image_set_refcount(i, k, 1);
+        i->len = (cluster + 1) * i->cluster;
+}
+
+void image_snapshot(Image *i, uint64_t pos, uint64_t l1_pos)
+{
+        image_put(i, IMAGE_NB_SNAPSHOTS, 4, 1);
+        image_put(i, IMAGE_SNAPSHOTS_OFFSET, 8, pos);
+        image_put(i, pos, 8, l1_pos);
+        image_put(i, pos + 8, 4, 1);
+        image_put(i, pos + 12, 2, 1);
+        image_put(i, pos + 14, 2, 1);
+        image_put(i, pos + 36, 4, 16);
+        image_put(i, pos + 48, 8, image_get(i, IMAGE_SIZE, 8));
+        image_put_bytes(i, pos + 56, "1s", 2);
+}
+
+static void image_open_as(const Image *i, const NodeOptions *how, Opener *opener, Opened *ret)
 {
         _cleanup_store_ Store *s = NULL;
+        NodeOptions options = *how;
 
         *ret = (Opened){ 0 };
         ret->r = mem_store_new(i->bytes, i->len, &s);
@@ -83,10 +130,20 @@ void image_open(const Image *i, const char *snapshot, Opener *opener, Opened *re
         ret->r = cache_new(LIMIT_CACHE_MIN, &ret->cache);
         if (ret->r < 0)
                 return;
-        NodeOptions options = { .snapshot = snapshot, .cache = ret->cache };
+        options.cache = ret->cache;
         ret->r = node_open(&format_qcow2, s, &options, opener, &ret->node, &ret->err);
         if (ret->r == 0)
                 TAKE(s);
+}
+
+void image_open(const Image *i, const char *snapshot, Opener *opener, Opened *ret)
+{
+        image_open_as(i, &(NodeOptions){ .snapshot = snapshot }, opener, ret);
+}
+
+void image_open_writable(const Image *i, Opened *ret)
+{
+        image_open_as(i, &(NodeOptions){ .writable = true }, NULL, ret);
 }
 
 void image_close(Opened *o)

@@ -71,6 +71,15 @@ void image_map_extended(Image *i, uint64_t cluster, uint64_t entry, uint64_t bit
 /* Appends a header extension; `len` is what it says of its length. */
 void image_extension(Image *i, uint32_t type, const void *bytes, uint32_t len);
 
+/* Gives an image that is to be written to its refcounts: a block in the cluster of that number, the first free one, says
+ * that each up to itself is used once. The file ends behind it. Then image_set_refcount for those that are not. */
+void image_count(Image *i, uint64_t cluster, unsigned refcount_order);
+void image_set_refcount(Image *i, uint64_t cluster, uint64_t refcount);
+
+/* A table of one snapshot at `pos`, whose L1 table of one entry is at `l1_pos`. */
+void image_snapshot(Image *i, uint64_t pos, uint64_t l1_pos);
+
 /* Opens a copy. Whether it worked is for the caller to see. */
 void image_open(const Image *i, const char *snapshot, Opener *opener, Opened *ret);
+void image_open_writable(const Image *i, Opened *ret);
 void image_close(Opened *o);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* When tables reach the file, and what it costs. In which order they do is asked by the property suite. */
+#include "tests/unit/format/qcow2-writing.h"
+
+#include "store/faulty.h"
+#include "store/recorder.h"
+
+/* Clusters: 4 data of guest cluster 0, 5 refcount block. */
+static void begin(Image *image)
+{
+        image_begin(image, 9, 128 * C, false);
+        image_map(image, 0, COPIED | 4 * C);
+        memset(image->bytes + 4 * C, 'a', C);
+        image_count(image, 5, 4);
+}
+
+/* Puts something between the node and its store. The node is new: nothing was read through it. */
+static void open_recorded(Image *image, Opened *o, Recording **ret)
+{
+        Store *s = NULL;
+        open_or_fail(image, o);
+        assert_int_equal(recorder_store_new(o->node->store, ret, &s), 0);
+        o->node->store = s;
+}
+
+static void open_faulty(Image *image, Opened *o, FaultPlan *plan)
+{
+        Store *s = NULL;
+        open_or_fail(image, o);
+        assert_int_equal(faulty_store_new(o->node->store, plan, &s), 0);
+        o->node->store = s;
+}
+
+/* Tables wait for a flush; after it, all is in the file. */
+static void test_a_flush_writes_everything(void **state)
+{
+        static Image image;
+        Opened o;
+
+        begin(&image);
+        open_or_fail(&image, &o);
+        write_bytes(&o, '#', 10 * C, 10 * C);
+        write_bytes(&o, '#', 10, 70 * C);
+        assert_int_equal(stored(&o, L2 * C + 80, 8), 0);
+        assert_int_equal(stored(&o, 2 * C + 8, 8), 0);
+        assert_int_equal(node_flush(o.node), 0);
+        assert_int_not_equal(stored(&o, L2 * C + 80, 8), 0);
+        assert_int_not_equal(stored(&o, 2 * C + 8, 8), 0);
+        reopen(&o);
+        assert_bytes(&o, '#', 10 * C, 10 * C);
+        assert_bytes(&o, '#', 10, 70 * C);
+        assert_sound(&o);
+        image_close(&o);
+}
+
+/* No more syncs than ordering needs. The first change of all is not counted: it may have to change the header. */
+static void test_how_often_a_flush_syncs(void **state)
+{
+        static const struct {
+                const char *name;
+                uint64_t off; /* UINT64_MAX: nothing is written */
+                size_t syncs;
+        } cases[] = {
+                { "nothing to do", UINT64_MAX, 1 },
+                { "in place", 0, 1 },
+                { "a new cluster", 20 * C, 2 },
+        };
+        static Image image;
+
+        for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+                _cleanup_recording_ Recording *recording = NULL;
+                Opened o;
+                print_message("case: %s\n", cases[k].name);
+                begin(&image);
+                open_recorded(&image, &o, &recording);
+                write_bytes(&o, '#', C, 10 * C);
+                flush(&o);
+
+                size_t from = recording_get_count(recording);
+                if (cases[k].off != UINT64_MAX)
+                        write_bytes(&o, '!', C, cases[k].off);
+                assert_int_equal(node_flush(o.node), 0);
+                size_t to = recording_get_count(recording);
+                size_t syncs = recording_count_syncs(recording, from, to);
+                assert_in_range(syncs, 1, cases[k].syncs);
+                /* Tables that have not changed are not written. */
+                if (cases[k].off == UINT64_MAX)
+                        assert_int_equal(to - from, syncs);
+                image_close(&o);
+        }
+}
+
+/* Many new clusters cost no sync each. */
+static void test_writes_do_not_sync(void **state)
+{
+        static Image image;
+        _cleanup_recording_ Recording *recording = NULL;
+        Opened o;
+
+        begin(&image);
+        open_recorded(&image, &o, &recording);
+        write_bytes(&o, '#', C, C);
+        size_t from = recording_get_count(recording);
+        for (uint64_t k = 2; k < 100; k++)
+                write_bytes(&o, '#', C, k * C);
+        assert_int_equal(recording_count_syncs(recording, from, recording_get_count(recording)), 0);
+        assert_sound(&o);
+        image_close(&o);
+}
+
+static void change_much(Opened *o)
+{
+        write_bytes(o, '#', 10 * C, 10 * C);
+        write_bytes(o, '#', 10, 70 * C);
+        assert_int_equal(node_discard(o->node, 0, C), 0);
+}
+
+/* A write of a table fails: the flush says so, forgets nothing, and the next one does all of it. */
+static void test_a_failed_table_write_is_done_again(void **state)
+{
+        static Image image;
+        uint64_t fail_at = 0;
+        unsigned told = 0;
+        bool failed = true;
+
+        while (failed && ++fail_at < 100) {
+                FaultPlan plan = { .code = ENOSPC };
+                Opened o;
+                begin(&image);
+                open_faulty(&image, &o, &plan);
+                change_much(&o);
+                atomic_store(&plan.count, 0);
+                atomic_store(&plan.fail_at, fail_at);
+                int r = node_flush(o.node);
+                failed = atomic_load(&plan.count) >= fail_at;
+                /* What fails after everything was promised, such as counting free what nobody uses, is made up for. */
+                assert_true(r == 0 || (failed && r == -ENOSPC));
+                told += r < 0;
+                atomic_store(&plan.fail_at, 0);
+                assert_bytes(&o, 0, C, 0);
+                assert_bytes(&o, '#', 10 * C, 10 * C);
+                assert_bytes(&o, '#', 10, 70 * C);
+
+                if (atomic_load(&o.node->broken)) {
+                        /* It was a sync: this was the end of writing. */
+                        assert_int_equal(node_flush(o.node), -EIO);
+                        assert_int_equal(try_write(&o, '!', 1, 0), -EIO);
+                        image_close(&o);
+                        continue;
+                }
+                write_bytes(&o, '!', C, 80 * C);
+                assert_sound(&o);
+                reopen(&o);
+                assert_bytes(&o, 0, C, 0);
+                assert_bytes(&o, '#', 10 * C, 10 * C);
+                assert_bytes(&o, '!', C, 80 * C);
+                image_close(&o);
+        }
+        assert_in_range(fail_at, 6, 99);
+        assert_true(told >= 5);
+}
+
+/* Space gives out at one write and stays away for a while: nothing is lost. */
+static void test_a_full_host(void **state)
+{
+        static Image image;
+
+        for (uint64_t fail_at = 1; fail_at < 40; fail_at++) {
+                FaultPlan plan = { .code = ENOSPC, .stays = true };
+                Opened o;
+                begin(&image);
+                open_faulty(&image, &o, &plan);
+                write_bytes(&o, '#', 10 * C, 10 * C);
+                atomic_store(&plan.count, 0);
+                atomic_store(&plan.fail_at, fail_at);
+                bool written = try_write(&o, '!', 20 * C, 40 * C) == 0;
+                (void)node_flush(o.node);
+                (void)node_flush(o.node);
+                atomic_store(&plan.fail_at, 0);
+                assert_bytes(&o, '#', 10 * C, 10 * C);
+                if (written)
+                        assert_bytes(&o, '!', 20 * C, 40 * C);
+                if (!atomic_load(&o.node->broken)) {
+                        assert_sound(&o);
+                        reopen(&o);
+                        assert_bytes(&o, '#', 10 * C, 10 * C);
+                }
+                image_close(&o);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_flush_writes_everything),
+                cmocka_unit_test(test_how_often_a_flush_syncs),
+                cmocka_unit_test(test_writes_do_not_sync),
+                cmocka_unit_test(test_a_failed_table_write_is_done_again),
+                cmocka_unit_test(test_a_full_host),
+        };
+        return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
+}

@@ -12,7 +12,7 @@ COUNT=0
 OPERATIONS=${MODEL_OPERATIONS:-500}
 SEEDS=${MODEL_SEEDS:-1 2}
 
-need qemu-img qemu-io python3
+need qemu-img qemu-io python3 jq
 
 work_in "${TMPDIR:-/tmp}"
 mkdir "$W/out"
@@ -251,17 +251,28 @@ group_backing()
     trial a -d -r -u 2048
 }
 
-# snapshot_trial NAME…: the snapshots hold afterwards what they held before.
+# snapshot_contents IMAGE NAME FILE: what the disk holds once it goes back to the snapshot. (`convert -l` would cut it to
+# the size that the disk has now.)
+snapshot_contents()
+{
+    cp --sparse=always "$1" "$W/out/copy"
+    qemu-img snapshot -a "$2" "$W/out/copy"
+    sound "$W/out/copy"
+    qemu-img convert -f qcow2 -O raw "$W/out/copy" "$3"
+    rm "$W/out/copy"
+}
+
+# snapshot_trial IMAGE OPTION…: the snapshots hold afterwards what they held before.
 snapshot_trial()
 {
     local image=$1 name
     shift
     for name in one two; do
-        qemu-img convert -f qcow2 -l "snapshot.name=$name" -O raw "$image" "$W/out/$name"
+        snapshot_contents "$image" "$name" "$W/out/$name"
     done
     trial "$image" "$@"
     for name in one two; do
-        qemu-img convert -f qcow2 -l "snapshot.name=$name" -O raw "$image" "$W/out/again"
+        snapshot_contents "$image" "$name" "$W/out/again"
         cmp "$W/out/$name" "$W/out/again" || fail "snapshot $name has changed"
     done
 }
@@ -270,7 +281,7 @@ group_snapshots()
 {
     local options
     for options in compat=1.1 compat=0.10 cluster_size=4k cluster_size=512 extended_l2=on \
-        extended_l2=on,cluster_size=16k refcount_bits=2,cluster_size=4k refcount_bits=64 lazy_refcounts=on \
+        extended_l2=on,cluster_size=16k refcount_bits=4,cluster_size=4k refcount_bits=64 lazy_refcounts=on \
         preallocation=metadata; do
         begin "snapshots, $options"
         create -o "$options" a 4M
@@ -316,14 +327,16 @@ group_compressed()
     done
 }
 
-# The words that qemu-img info has for the flags of a bitmap, in its own order.
+bitmap_names()
+{
+    qemu-img info --output=json "$1" | jq -r '."format-specific".data.bitmaps[]?.name'
+}
+
+# bitmap_flags IMAGE NAME: the words that qemu-img info has for them.
 bitmap_flags()
 {
-    qemu-img info --output=json "$1" | python3 -c '
-import json, sys
-for bitmap in json.load(sys.stdin)["format-specific"]["data"].get("bitmaps", []):
-    if bitmap["name"] == sys.argv[1]:
-        print(*sorted(bitmap["flags"]))' "$2"
+    qemu-img info --output=json "$1" |
+        jq -r --arg name "$2" '."format-specific".data.bitmaps[]? | select(.name == $name) | .flags | sort | join(" ")'
 }
 
 # bitmaps_are_right IMAGE: after a write.
@@ -333,6 +346,21 @@ bitmaps_are_right()
     cmp "$W/out/bitmaps.before" "$W/out/bitmaps.after" || fail "a disabled bitmap has changed"
     [ "$(bitmap_flags "$1" on)" = "auto in-use" ] || fail "the enabled bitmap: '$(bitmap_flags "$1" on)'"
     [ "$(bitmap_flags "$1" off1)" = "" ] || fail "a disabled bitmap: '$(bitmap_flags "$1" off1)'"
+}
+
+# resized_bitmaps IMAGE: bitmaps that are there have the size of the disk, which opening them checks; those that were
+# dropped leave their clusters behind.
+resized_bitmaps()
+{
+    if [[ $(bitmap_names "$1") ]]; then
+        sound "$1"
+        cp "$1" copy
+        qemu-img bitmap --enable copy off1
+        io copy 'write -P 1 1M 4k'
+        sound copy
+    else
+        qemu-img check -q -f qcow2 "$1" >/dev/null 2>&1 || (($? == 3)) || fail "$1 is damaged"
+    fi
 }
 
 group_bitmaps()
@@ -357,6 +385,19 @@ group_bitmaps()
         qemu-img bitmap --remove a on
         sound a
         python3 "$HERE/bitmaps.py" a off1 off2 | cmp - "$W/out/bitmaps.before" || fail "changed by a removal"
+
+        # Of another size they may fit or not: what is still said to hold is right.
+        begin "bitmaps and a new size, $options"
+        create -o "$options" a 4M
+        qemu-img bitmap --add -g 4096 a off1
+        qemu-img bitmap --add -g 64k a off2
+        fill a
+        qemu-img bitmap --disable a off1
+        qemu-img bitmap --disable a off2
+        ops a 'resize 40M' 'write 30M 1M 9'
+        resized_bitmaps a
+        ops a 'resize 2M'
+        resized_bitmaps a
 
         begin "disabled bitmaps only, $options"
         create -o "$options" a 4M
@@ -449,9 +490,9 @@ group_threads()
         extended_l2=on extended_l2=on,cluster_size=16k lazy_refcounts=on preallocation=metadata data_file=d.raw \
         data_file=d.raw,data_file_raw=on; do
         begin "threads, $options"
-        create -o "$options" a 40M
+        create -o "$options" a 100M
         fill a
-        trial a -j 8 -d -r
+        trial a -j 8 -d -r -n $((OPERATIONS / 2))
         begin "threads, small clusters together, $options"
         create -o "$options" a 4M
         fill a

@@ -127,6 +127,19 @@ static void test_what_is_cut_off_is_zeroed_in_the_file(void **state)
         assert_guest_bytes(n, 'A', G, 0);
 }
 
+static void test_a_refused_resize_changes_nothing(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("dd", 0, true, c);
+
+        fake_set_manner(n, &(FakeManner){ .resize_code = EOPNOTSUPP });
+        assert_int_equal(node_resize(n, 100), -EOPNOTSUPP);
+        assert_int_equal(node_resize(n, 3 * G), -EOPNOTSUPP);
+        assert_int_equal(node_get_size(n), 2 * G);
+        assert_guest_bytes(n, 'A', G, 0);
+        assert_guest_bytes(n, 'B', G, G);
+}
+
 static void test_growing_over_a_longer_layer_shows_zeroes(void **state)
 {
         _cleanup_cache_ Cache *c = new_cache();
@@ -269,6 +282,7 @@ int main(void)
                 cmocka_unit_test(test_closing_closes_what_is_below),
                 cmocka_unit_test(test_resize),
                 cmocka_unit_test(test_what_is_cut_off_is_zeroed_in_the_file),
+                cmocka_unit_test(test_a_refused_resize_changes_nothing),
                 cmocka_unit_test(test_growing_over_a_longer_layer_shows_zeroes),
                 cmocka_unit_test(test_who_cannot_resize),
                 cmocka_unit_test(test_flush),

@@ -14,6 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+        /* How many slices of refcount blocks a search for a free cluster looks at: 64 MiB of counts where clusters are
+         * large, which is an image of 2 TiB with the usual ones. */
+        QCOW2_SEARCH_SLICES = 16384,
+};
+
 /* Host positions have 56 bits; half of that leaves room for sums. */
 #define QCOW2_HOST_END (UINT64_C(1) << 55)
 
@@ -456,36 +462,47 @@ static int qcow2_take_reusable(Node *n, uint64_t want, uint64_t *ret_first, uint
         return 0;
 }
 
-/* The next cluster from *cursor on that is free, in a stretch that has a block. */
+/* Makes *cursor a free cluster that a block counts, if there is one in what the slice at *cursor counts, else goes on
+ * behind it. 1: it is one. */
+static int qcow2_find_free_step(Node *n, uint64_t *cursor)
+{
+        Qcow2 *q = n->state;
+        uint64_t index = *cursor >> qcow2_block_bits(q);
+        Qcow2Counts c = { 0 };
+
+        if (*cursor << q->header.cluster_bits >= QCOW2_HOST_END)
+                return -ENOSPC;
+        int r = qcow2_get_counts(n, *cursor, &c);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return index < q->writer->refcount_table_count ? qcow2_make_block(n, *cursor)
+                                                               : qcow2_grow_table(n, index + 1);
+        uint64_t end = c.first + c.count;
+        while (*cursor < end && qcow2_count_read(q, &c, *cursor) != 0)
+                (*cursor)++;
+        cache_put(n->cache, c.entry);
+        return *cursor < end;
+}
+
+/* The next free cluster from *cursor on. An image could make this search go on for ever, with a sparse file and one
+ * block for all of it; so it does not go far, but on to the end of the file. */
 static int qcow2_find_free(Node *n, uint64_t *cursor)
 {
         Qcow2 *q = n->state;
-        Qcow2Writer *w = q->writer;
+        int r = 0;
 
-        for (;;) {
-                Qcow2Counts c = { 0 };
-                if (*cursor << q->header.cluster_bits >= QCOW2_HOST_END)
-                        return -ENOSPC;
-                int r = qcow2_get_counts(n, *cursor, &c);
-                if (r < 0)
-                        return r;
-                if (r > 0) {
-                        uint64_t end = c.first + c.count;
-                        while (*cursor < end && qcow2_count_read(q, &c, *cursor) != 0)
-                                (*cursor)++;
-                        cache_put(n->cache, c.entry);
-                        if (*cursor < end)
-                                return 0;
-                } else if (*cursor >> qcow2_block_bits(q) >= w->refcount_table_count) {
-                        r = qcow2_grow_table(n, (*cursor >> qcow2_block_bits(q)) + 1);
-                        if (r < 0)
-                                return r;
-                } else {
-                        r = qcow2_make_block(n, *cursor);
-                        if (r < 0)
-                                return r;
-                }
-        }
+        for (unsigned left = QCOW2_SEARCH_SLICES; left > 0 && r == 0; left--)
+                r = qcow2_find_free_step(n, cursor);
+        if (r != 0)
+                return r;
+        uint64_t end = atomic_load(&q->writer->file_end) >> q->header.cluster_bits;
+        if (*cursor >= end)
+                return -ENOSPC;
+        *cursor = end;
+        for (unsigned left = QCOW2_SEARCH_SLICES; left > 0 && r == 0; left--)
+                r = qcow2_find_free_step(n, cursor);
+        return r == 0 ? -ENOSPC : r;
 }
 
 int qcow2_take(Node *n, uint64_t want, uint64_t *ret_first, uint64_t *ret_count, bool *ret_zeroed)
@@ -531,6 +548,26 @@ static void qcow2_reuse(Qcow2Writer *w, uint64_t first, uint64_t count)
                 w->cursor = u64_min(w->cursor, first);
 }
 
+/* One less for each cluster of the row up to `end`, all of which the slice counts. */
+static int qcow2_drop_counts(Node *n, Qcow2Counts *c, const Qcow2Row *row, uint64_t end)
+{
+        Qcow2 *q = n->state;
+
+        for (uint64_t k = row->first; k < end; k++) {
+                uint64_t count = qcow2_count_read(q, c, k), pos = k << q->header.cluster_bits;
+                if (count == 1 && qcow2_guard_suspects(q, pos) && qcow2_guard_hits(q, pos))
+                        return qcow2_mark_corrupt(n);
+                if (count > 0)
+                        qcow2_count_write(q, c, k, count - 1);
+                if (count != 1)
+                        continue;
+                if (row->punch)
+                        (void)store_punch(n->store, pos, q->cluster_size);
+                qcow2_reuse(q->writer, k, 1);
+        }
+        return 0;
+}
+
 int qcow2_refcount_drop(Node *n, Qcow2Row *row)
 {
         Qcow2 *q = n->state;
@@ -547,20 +584,10 @@ int qcow2_refcount_drop(Node *n, Qcow2Row *row)
                         end = u64_min(end, round_down(row->first, step) + step);
                 } else {
                         end = u64_min(end, c.first + c.count);
-                        for (uint64_t k = row->first; k < end; k++) {
-                                uint64_t count = qcow2_count_read(q, &c, k);
-                                if (count > 0)
-                                        qcow2_count_write(q, &c, k, count - 1);
-                                if (count != 1)
-                                        continue;
-                                if (row->punch)
-                                        (void)store_punch(n->store, k << q->header.cluster_bits,
-                                                          q->cluster_size);
-                                qcow2_reuse(q->writer, k, 1);
-                        }
+                        int k = qcow2_drop_counts(n, &c, row, end);
                         r = qcow2_slice_keep(n, &q->writer->blocks, c.entry, c.pos);
-                        if (r < 0)
-                                return r;
+                        if (r < 0 || k < 0)
+                                return r < 0 ? r : k;
                 }
                 row->count -= end - row->first;
                 row->first = end;

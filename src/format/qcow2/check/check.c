@@ -25,6 +25,7 @@ int qcow2_check_windows(Qcow2Check *c, int (*then)(Qcow2Check *c))
         uint64_t windows = 0;
 
         c->work_left = LIMIT_CHECK_ENTRIES;
+        c->found = c->report->corruptions + c->report->leaks + c->mute.corruptions;
         for (c->first = 0; c->first <= c->cluster_count;) {
                 if (windows++ == LIMIT_CHECK_WINDOWS)
                         return err_set(&c->report->err, EFBIG,
@@ -152,6 +153,8 @@ int qcow2_check_refcounts(Qcow2Check *c,
                 } else {
                         r = qcow2_check_absent(c, k, count, each);
                 }
+                if (r >= 0)
+                        r = qcow2_check_work(c, count);
                 if (r < 0)
                         return r;
                 k += count;

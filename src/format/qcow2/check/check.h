@@ -49,7 +49,8 @@ typedef struct Qcow2Check {
         uint64_t first;
         uint64_t next; /* the lowest cluster behind the window that something refers to */
         uint8_t *l1_piece, *l2_piece, *block_piece; /* owned, QCOW2_CHECK_PIECE each */
-        uint64_t work_left;                         /* entries that may still be looked at */
+        uint64_t found;
+        uint64_t work_left; /* entries that may still be looked at */
 
         uint64_t data_next;   /* where the next cluster lies if the disk is in one piece */
         uint64_t end_cluster; /* behind the last one in use */
@@ -86,7 +87,8 @@ void qcow2_check_done(Qcow2Check *c);
 int qcow2_check_walk(
         Qcow2Check *c, uint64_t l1_pos, uint64_t l1_count, bool active, const Qcow2Visitor *v);
 
-/* Takes `amount` of what a check may look at: EFBIG when it is used up. */
+/* Takes `amount`, and more for what was found since the last call, of what a check may look at: EFBIG when it is used
+ * up. */
 int qcow2_check_work(Qcow2Check *c, uint64_t amount);
 
 /* One more reference to each cluster of the range. `what` and the place of the entry that refers to it are for the

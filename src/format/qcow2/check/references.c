@@ -86,10 +86,14 @@ void qcow2_check_done(Qcow2Check *c)
 
 int qcow2_check_work(Qcow2Check *c, uint64_t amount)
 {
+        uint64_t found = c->report->corruptions + c->report->leaks + c->mute.corruptions;
+
+        amount += (found - c->found) * LIMIT_CHECK_FINDING;
+        c->found = found;
         if (amount > c->work_left)
                 return err_set(&c->report->err, EFBIG,
-                               "the tables have more than %" PRIu64
-                               " entries to be looked at, which is the limit",
+                               "there is more to be looked at than the limit of %" PRIu64
+                               " entries",
                                LIMIT_CHECK_ENTRIES);
         c->work_left -= amount;
         return 0;
@@ -242,6 +246,9 @@ static int qcow2_count_table(Qcow2Check *c, const Qcow2Slot *slot)
 {
         uint64_t pos = slot->entry & QCOW2_ENTRY_POS;
 
+        /* Between two tables a gap is no fragment. */
+        c->data_next = 0;
+
         if (slot->entry & QCOW2_L1_RESERVED)
                 check_corruption(c->out,
                                  "ERROR L1 entry at 0x%" PRIx64 " (0x%" PRIx64 "): reserved bits",
@@ -267,11 +274,13 @@ static int qcow2_walk_l2_piece(Qcow2Check *c,
 {
         uint32_t words = c->q->extended ? 2 : 1;
         Qcow2Slot slot = *first;
+        uint64_t used = 0;
 
         for (uint64_t i = 0; i < count; i++) {
                 slot.entry = from_be64(entries[i * words]);
                 slot.bitmap = c->q->extended ? from_be64(entries[i * words + 1]) : 0;
                 if (slot.entry != 0 || slot.bitmap != 0) {
+                        used++;
                         int r = v->cluster(c, &slot);
                         if (r < 0)
                                 return r;
@@ -279,7 +288,7 @@ static int qcow2_walk_l2_piece(Qcow2Check *c,
                 slot.pos += words * sizeof(be64);
                 slot.off += c->q->cluster_size;
         }
-        return 0;
+        return qcow2_check_work(c, used * LIMIT_CHECK_ENTRY_USED);
 }
 
 /* `l1` is the entry for it. The table is taken to lie in the cluster that its place falls into. */
@@ -402,7 +411,6 @@ int qcow2_check_count(Qcow2Check *c)
         };
         const Qcow2Header *h = &c->q->header;
 
-        c->data_next = 0;
         qcow2_check_refer(c, 0, 1, "header", 0);
         qcow2_check_refer(c, h->l1_pos, h->l1_count * sizeof(be64), "L1 table", 0);
         int r = qcow2_check_walk(c, h->l1_pos, h->l1_count, true, &counting);

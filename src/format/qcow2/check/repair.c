@@ -129,6 +129,7 @@ static int qcow2_lower_window(Qcow2Check *c)
 static int qcow2_repair_zeroes(Qcow2Check *c)
 {
         c->work_left = LIMIT_CHECK_ENTRIES;
+        c->found = c->report->corruptions + c->report->leaks + c->mute.corruptions;
         c->fix_zeroes = true;
         c->first = 0;
         int r = qcow2_check_count(c);

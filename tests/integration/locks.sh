@@ -124,13 +124,13 @@ for format in qcow2 raw; do
     equal "lines in all" "$(wc -l <view.err)" 1
     like free.$format disk.$format $format
     down view
-done
 
-step "a writable view is like a QEMU that writes"
-up view -f raw -w disk.raw mp
-like writer.raw disk.raw raw
-down view
-like free.raw disk.raw raw
+    step "a writable view of $format is like a QEMU that writes"
+    up view -f $format -w disk.$format mp
+    like writer.$format disk.$format $format
+    down view
+    like free.$format disk.$format $format
+done
 
 # view_refused WORDS OPTIONS…: no view of what the options say, with both programs' exit statuses. The image comes last.
 view_refused()
@@ -150,8 +150,7 @@ for format in qcow2 raw; do
     step "a QEMU that writes to $format keeps every view away but one that shares by force"
     hold --format=$format disk.$format
     view_refused "is in use by qemu-nbd \\(pid $HOLDER\\), which writes to it$hint" --format=$format disk.$format
-    [[ $format == qcow2 ]] ||
-        view_refused "is in use by qemu-nbd \\(pid $HOLDER\\), which writes to it$hint" --format=raw --writable disk.raw
+    view_refused "is in use by qemu-nbd \\(pid $HOLDER\\), which writes to it$hint" --format=$format --writable disk.$format
     refused 1 "^rawview: disk.$format: is in use by qemu-nbd \\(pid $HOLDER\\), which writes to it; -U \\(--force-share\\)" \
         "$RAWVIEW" info -f $format disk.$format
     "$RAWVIEW" info -U -f $format --output=json disk.$format | jq -e '."virtual-size" == 1048576' >/dev/null
@@ -165,9 +164,8 @@ for format in qcow2 raw; do
     up view -f $format disk.$format mp
     "$RAWVIEW" info -f $format disk.$format >/dev/null
     down view
-    [[ $format == qcow2 ]] ||
-        view_refused "is in use by qemu-nbd \\(pid $HOLDER\\), which lets nobody else change its size$hint" \
-            --format=raw --writable disk.raw
+    view_refused "is in use by qemu-nbd \\(pid $HOLDER\\), which lets nobody else (write to it|change its size)$hint" \
+        --format=$format --writable disk.$format
     let_go
 
     step "a QEMU that shares $format by force is in nobody's way"

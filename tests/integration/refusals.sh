@@ -70,8 +70,10 @@ for format in vmdk vdi vhdx qed; do
 done
 
 step "writable views"
-refused 1 'disk.qcow2: .*qcow2.*(read-only|writ)' "$RAWVIEW" mount -w disk.qcow2 mp
-refused 1 'disk.qcow2: .*qcow2.*(read-only|writ)' "$RAWVIEW" mount -w -f qcow2 disk.qcow2
+refused '[12]' 'disk.qcow2: .*snapshot.*writable' "$RAWVIEW" mount -w --snapshot=any disk.qcow2 mp
+cp disk.qcow2 corrupt.qcow2
+printf '\2' | dd of=corrupt.qcow2 bs=1 seek=79 conv=notrunc status=none
+refused 1 'corrupt.qcow2: qcow2: .*marked as corrupt.*read-only' "$RAWVIEW" mount -w corrupt.qcow2 mp
 refused 1 'disk.raw: .*format=raw' "$RAWVIEW" mount -w disk.raw mp
 refused 1 'disk.raw: .*format=raw' "$RAWVIEW" mount --writable disk.raw
 refused '[12]' 'growable.*writable|writable.*growable' "$RAWVIEW" mount --growable -f raw disk.raw mp

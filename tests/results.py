@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """results.py TESTLOG.json: counts what `meson test` has written down.
 
-First line: passed, failed, skipped. Then one line for each test that failed or was skipped, with its last words.
+First line: passed, failed, skipped. Then one line for each test that failed or was skipped, with its last words, and for
+each that has passed and whose last words begin with "in numbers:".
 """
 import json
 import sys
@@ -32,6 +33,8 @@ def main(path):
             notes.append(f"skipped: {name}: {last_words(test)}")
         else:
             count["passed"] += 1
+            if last_words(test).startswith("in numbers:"):
+                notes.append(f"{name}, {last_words(test)}")
     print(*count.values())
     print("\n".join(notes))
 

@@ -230,11 +230,8 @@ static int qcow2_name_table(Qcow2Check *c)
                 .clusters = to_be32((uint32_t)c->table_clusters),
         };
 
-        int r = qcow2_repair_sync(c);
-        if (r < 0)
-                return r;
-        r = qcow2_repair_write(c, c->table, c->table_count * sizeof(be64), c->table_pos,
-                               "the refcount table");
+        int r = qcow2_repair_write(c, c->table, c->table_count * sizeof(be64), c->table_pos,
+                                   "the refcount table");
         if (r < 0)
                 return r;
         r = qcow2_repair_sync(c);

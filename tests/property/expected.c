@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "expected.h"
 
-#include "base/bits.h"
+#include "base/cleanup.h"
+#include "block/cache.h"
+#include "block/check.h"
 #include "fake/audit.h"
+#include "store/mem.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -113,10 +116,36 @@ void expected_check(Expected *e, Node *n)
         e->size = e->perhaps_size = size;
 }
 
+/* What the format's own check says of a copy. */
+static void expected_node_check(Expected *e, Store *s, bool leaks)
+{
+        _cleanup_cache_ Cache *c = NULL;
+        _cleanup_store_ Store *copy = NULL;
+        _cleanup_node_ Node *n = NULL;
+        CheckReport report = { .repair = CHECK_LOOK };
+        Err err = { "" };
+
+        assert_int_equal(cache_new(0, &c), 0);
+        assert_int_equal(mem_store_copy(s, &copy), 0);
+        NodeOptions options = { .cache = c };
+        if (node_open(e->sample->format, copy, &options, NULL, &n, &err) < 0)
+                fail_msg("%s: %s", e->sample->name, err.text);
+        TAKE(copy);
+        int r = node_check(n, &report);
+        if (r == -EOPNOTSUPP)
+                return;
+        if (r < 0)
+                fail_msg("%s: %s", e->sample->name, report.err.text);
+        if (report.corruptions > 0 || (leaks && report.leaks > 0))
+                fail_msg("%s: our own check sees %" PRIu64 " corruptions, %" PRIu64 " leaks",
+                         e->sample->name, report.corruptions, report.leaks);
+}
+
 void expected_audit(Expected *e, Store *s, bool leaks)
 {
         Audit audit;
 
+        expected_node_check(e, s, leaks);
         if (!e->sample->audit)
                 return;
         assert_int_equal(e->sample->audit(s, &audit), 0);

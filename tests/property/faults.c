@@ -229,6 +229,66 @@ static void test_a_full_host(void **state)
                                                                .full = true });
 }
 
+/* A file that cannot become longer than `room` more bytes: what has a place is written, what needs one is refused, and
+ * once there is room again everything that was promised is there. */
+static void fill_up(const Sample *sample, uint64_t room)
+{
+        static Run run;
+        _cleanup_cache_ Cache *c = NULL;
+        _cleanup_node_ Node *n = NULL;
+        NodeOptions options = { .writable = true };
+        uint64_t size = 0;
+        Store *s = NULL;
+        bool refused = false;
+
+        run_init(&run, sample, true);
+        assert_int_equal(cache_new(LIMIT_CACHE_MIN, &c), 0);
+        options.cache = c;
+        assert_int_equal(sample->make(NULL, NULL, &s), 0);
+        assert_int_equal(node_open(sample->format, s, &options, NULL, &n, NULL), 0);
+        assert_int_equal(store_get_size(s, &size), 0);
+        assert_int_equal(expected_run(&run.expected, n,
+                                      &(Request){ WHAT_WRITE, 5 * SAMPLE_GRANULE, 100, 'p' }),
+                         0);
+        mem_store_set_limit(s, size + room);
+
+        for (uint64_t off = 6 * SAMPLE_GRANULE; off < SAMPLE_SIZE; off += SAMPLE_GRANULE) {
+                int r = expected_run(&run.expected, n,
+                                     &(Request){ WHAT_WRITE, off, SAMPLE_GRANULE, 'q' });
+                assert_true(r == 0 || r == -ENOSPC);
+                refused = refused || r < 0;
+                r = node_flush(n);
+                assert_true(r == 0 || r == -ENOSPC);
+                expected_check(&run.expected, n);
+                expected_audit(&run.expected, s, false);
+        }
+        assert_true(refused || sample->format == &format_raw);
+        assert_int_equal(expected_run(&run.expected, n,
+                                      &(Request){ WHAT_WRITE, 5 * SAMPLE_GRANULE + 9, 9, 'r' }),
+                         0);
+
+        mem_store_set_limit(s, MEM_STORE_MAX);
+        assert_int_equal(expected_run(&run.expected, n,
+                                      &(Request){ WHAT_WRITE, 6 * SAMPLE_GRANULE, 9000, 's' }),
+                         0);
+        assert_int_equal(node_flush(n), 0);
+        assert_int_equal(node_flush(n), 0);
+        expected_audit(&run.expected, s, true);
+        open_again(&run, n);
+        shelf_done(&run.shelf);
+}
+
+static void test_no_room_at_the_end(void **state)
+{
+        static const uint64_t rooms[] = {
+                0, 512, SAMPLE_GRANULE, SAMPLE_GRANULE + 100, 3 * SAMPLE_GRANULE, 20000
+        };
+
+        for (const Sample *sample = samples; sample->format; sample++)
+                for (size_t i = 0; sample->writable && i < sizeof(rooms) / sizeof(rooms[0]); i++)
+                        fill_up(sample, rooms[i]);
+}
+
 static void test_every_sample_is_sound(void **state)
 {
         for (const Sample *sample = samples; sample->format; sample++) {
@@ -253,6 +313,7 @@ int main(void)
                 cmocka_unit_test(test_reading),
                 cmocka_unit_test(test_writing),
                 cmocka_unit_test(test_a_full_host),
+                cmocka_unit_test(test_no_room_at_the_end),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

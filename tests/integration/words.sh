@@ -27,7 +27,7 @@ run 0 --version
 [[ $(cat out) =~ ^rawview\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "it says: $(cat out)"
 run 0 -h
 run 0 --help
-for verb in mount umount list info; do
+for verb in mount umount list info check; do
     run 0 --help
     grep -q "^  $verb " out || fail "$verb is not in --help"
     run 0 $verb --help

@@ -377,8 +377,11 @@ static void qcow2_count_refcounts(Qcow2Check *c)
                 if (c->table_clusters == 0 || c->table_pos == 0)
                         return;
         }
+        /* A table that is far away is given up for a new one, so nothing will point there. */
+        bool has_far = c->has_far;
         qcow2_check_refer(c, c->table_pos, c->table_clusters << c->q->header.cluster_bits,
                           "refcount table", 0);
+        c->has_far = has_far;
         for (uint64_t i = 0; i < c->table_count; i++) {
                 uint64_t entry = from_be64(c->table[i]);
                 uint64_t from = c->table_pos + i * sizeof(be64);

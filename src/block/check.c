@@ -41,7 +41,9 @@ int node_check(Node *n, CheckReport *report)
         return r;
 }
 
-static void check_tell_list(CheckReport *report, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void check_tell_list(CheckReport *report,
+                                                                  const char *fmt,
+                                                                  va_list args)
 {
         char text[512];
 

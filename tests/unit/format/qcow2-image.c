@@ -141,9 +141,9 @@ void image_open(const Image *i, const char *snapshot, Opener *opener, Opened *re
         image_open_as(i, &(NodeOptions){ .snapshot = snapshot }, opener, ret);
 }
 
-void image_open_writable(const Image *i, Opened *ret)
+void image_open_writable(const Image *i, Opener *opener, Opened *ret)
 {
-        image_open_as(i, &(NodeOptions){ .writable = true }, NULL, ret);
+        image_open_as(i, &(NodeOptions){ .writable = true }, opener, ret);
 }
 
 void image_close(Opened *o)

@@ -81,5 +81,5 @@ void image_snapshot(Image *i, uint64_t pos, uint64_t l1_pos);
 
 /* Opens a copy. Whether it worked is for the caller to see. */
 void image_open(const Image *i, const char *snapshot, Opener *opener, Opened *ret);
-void image_open_writable(const Image *i, Opened *ret);
+void image_open_writable(const Image *i, Opener *opener, Opened *ret);
 void image_close(Opened *o);

@@ -29,7 +29,7 @@ enum {
 /* Fails the test when the image cannot be opened for writing. */
 static inline void open_or_fail(const Image *i, Opened *ret)
 {
-        image_open_writable(i, ret);
+        image_open_writable(i, NULL, ret);
         if (ret->r < 0)
                 fail_msg("%s", ret->err.text);
 }

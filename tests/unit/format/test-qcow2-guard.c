@@ -122,7 +122,7 @@ static void test_a_table_lies_in_other_metadata(void **state)
                 print_message("case: %s\n", aims[k].name);
                 begin(&image, 3);
                 image_put(&image, 2 * C + 8, 8, COPIED | aims[k].at * C);
-                image_open_writable(&image, &o);
+                image_open_writable(&image, NULL, &o);
                 if (o.r < 0) {
                         image_close(&o);
                         continue;

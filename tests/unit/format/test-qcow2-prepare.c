@@ -226,7 +226,7 @@ static void test_corrupt_images_open_read_only_only(void **state)
 
         begin(&image, -1, -1);
         image_put(&image, IMAGE_INCOMPATIBLE, 8, 2);
-        image_open_writable(&image, &o);
+        image_open_writable(&image, NULL, &o);
         assert_true(o.r < 0);
         assert_non_null(strstr(o.err.text, "corrupt"));
         image_close(&o);

@@ -132,7 +132,7 @@ static void test_a_block_out_of_place(void **state)
                 uint8_t before[4 * C];
                 memcpy(before, image.bytes, sizeof(before));
 
-                image_open_writable(&image, &o);
+                image_open_writable(&image, NULL, &o);
                 if (o.r == 0) {
                         assert_true(try_write(&o, '#', C, 10 * C) < 0);
                         assert_bytes(&o, 'a', C, 0);

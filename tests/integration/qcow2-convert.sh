@@ -58,4 +58,18 @@ target backing ''
 target backing extended_l2=on
 target snapshot cluster_size=1M
 target compressed compression_type=zstd
+
+step "many requests of 4 KiB, 64 at once"
+image backing extended_l2=on target $SIZE
+before=$(kept target)
+up view -f qcow2 -w target.qcow2
+for cache in none writeback; do
+    timeout 60 qemu-img bench -w -f raw -t $cache -c 10000 -d 64 -s 4096 -S 12288 -o 512 target.qcow2 >/dev/null
+    timeout 60 qemu-img bench -f raw -t $cache -c 10000 -d 64 -s 4096 target.qcow2 >/dev/null
+done
+cp --sparse=never target.qcow2 after.raw
+down view
+clean target
+holds target after.raw
+equal "what lies below" "$(kept target)" "$before"
 no_mount_left

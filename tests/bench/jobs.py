@@ -7,7 +7,7 @@ from dataclasses import dataclass
 MIB = 1024 * 1024
 # Of the disk with allocating random writes: so large that hardly two of them meet in one cluster.
 SPARSE_SIZE = 16 * 1024 * MIB
-SPARSE_WRITES = 16384
+SPARSE_WRITES = 8192
 
 
 @dataclass(frozen=True)

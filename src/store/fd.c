@@ -2,12 +2,14 @@
 /* Regular files and block devices. */
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "store/pusher.h"
 #include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,7 +20,7 @@ enum {
         /* Writes of this length go on to the disk at once, and nobody waits for them: the disk works while the next
          * request is made, and a sync finds little left to do. Shorter ones stay in the kernel's cache for a while: they
          * may be written over, and the disk likes them better together. */
-        FD_START_MIN = 512 * 1024,
+        FD_PUSH_MIN = 512 * 1024,
 };
 
 typedef struct FdStore {
@@ -28,6 +30,8 @@ typedef struct FdStore {
         bool is_device;
         bool writable;
         uint64_t device_size;
+
+        _Atomic(Pusher *) pusher; /* owned; made by the first long write */
 } FdStore;
 
 /* Offsets beyond this are never asked of the kernel: it knows off_t only. */
@@ -58,11 +62,21 @@ static int fd_read(Store *s, void *buf, size_t len, uint64_t pos, size_t *ret_do
         return 0;
 }
 
-/* A wish: whatever goes wrong with the bytes, the next sync tells. */
-static void fd_start_writing(const FdStore *f, uint64_t pos, size_t len)
+/* Where there is no pusher to be had, the bytes wait for a sync. */
+static void fd_push(FdStore *f, uint64_t pos, size_t len)
 {
-        int r = sync_file_range(f->fd, (off_t)pos, (off_t)len, SYNC_FILE_RANGE_WRITE);
-        (void)r;
+        Pusher *p = atomic_load(&f->pusher);
+
+        if (!p) {
+                Pusher *made = NULL;
+                if (pusher_new(f->fd, &made) < 0)
+                        return;
+                if (atomic_compare_exchange_strong(&f->pusher, &p, made))
+                        p = made;
+                else
+                        pusher_free(made);
+        }
+        pusher_push(p, pos, len);
 }
 
 static int fd_write(Store *s, const void *buf, size_t len, uint64_t pos)
@@ -86,8 +100,8 @@ static int fd_write(Store *s, const void *buf, size_t len, uint64_t pos)
                 done += (size_t)n;
                 pos += (uint64_t)n;
         }
-        if (len >= FD_START_MIN)
-                fd_start_writing(f, pos - len, len);
+        if (len >= FD_PUSH_MIN)
+                fd_push(f, pos - len, len);
         return 0;
 }
 
@@ -226,8 +240,11 @@ static int fd_get_stat(Store *s, StoreStat *ret)
 
 static void fd_free(Store *s)
 {
-        close(fd_store(s)->fd);
-        free(s);
+        FdStore *f = fd_store(s);
+
+        pusher_free(atomic_load(&f->pusher));
+        close(f->fd);
+        free(f);
 }
 
 static const StoreOps fd_ops = {

@@ -66,7 +66,8 @@ int store_read(Store *s, void *buf, size_t len, uint64_t pos);
 /* Guest data: zeroes where the store has ended. */
 int store_read_padded(Store *s, void *buf, size_t len, uint64_t pos);
 
-/* Writing past the end makes the store longer (a block device: ENOSPC). */
+/* Writing past the end makes the store longer (a block device: ENOSPC). Long writes to a file or device begin their way
+ * to the disk at once; durable they are after a sync. */
 int store_write(Store *s, const void *buf, size_t len, uint64_t pos);
 
 int store_get_size(Store *s, uint64_t *ret);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "../fd-count.h"
+#include "dirty-pages.h"
 
 enum {
         KIB = 1024,
@@ -353,20 +354,6 @@ static void test_a_block_device_has_one_size(void **state)
         assert_true(stat.device != 0);
 }
 
-/* How many pages of [pos, pos + len) have not been sent to the disk. cachestat(2) is younger than the C library. */
-static uint64_t dirty_pages(int fd, uint64_t pos, uint64_t len)
-{
-        enum { CALL_CACHESTAT = 451 };
-        struct {
-                uint64_t pos, len;
-        } range = { pos, len };
-        struct {
-                uint64_t cached, dirty, writing, evicted, evicted_lately;
-        } pages = { 0 };
-
-        return syscall(CALL_CACHESTAT, fd, &range, &pages, 0) < 0 ? 0 : pages.dirty;
-}
-
 static void test_long_writes_go_on_to_the_disk(void **state)
 {
         int fd = open_file();
@@ -379,7 +366,7 @@ static void test_long_writes_go_on_to_the_disk(void **state)
                 skip();
         }
         write_filled(s, 'b', MIB, 0);
-        assert_int_equal(dirty_pages(fd, 0, MIB), 0);
+        assert_true(becomes_clean(fd, 0, MIB));
         assert_filled(s, 'b', MIB, 0);
 }
 

@@ -449,6 +449,31 @@ group_sizes()
     done
 }
 
+# Sizes that no qemu-img writes into a header. The disk is whole sectors then; qemu-img cuts the last one off.
+group_ragged()
+{
+    local size whole
+    for size in 1 511 65537 1000003 4194305; do
+        begin "a header of $size bytes"
+        whole=$(((size + 511) / 512 * 512))
+        create a "$whole"
+        io a "write -P 7 0 $whole"
+        python3 -c 'import struct, sys
+with open("a", "r+b") as f:
+    f.seek(24)
+    f.write(struct.pack(">Q", int(sys.argv[1])))' "$size"
+        ops a "read 0 $whole 7"
+        "$RANDOM_OPS" -f qcow2 -o "$W/out/model" -n "$OPERATIONS" -d -u 512 -t 65536 a || fail "random-ops"
+        sound a
+        qemu-img convert -f qcow2 -O raw a "$W/out/after"
+        cmp -n $((size / 512 * 512)) "$W/out/model" "$W/out/after" || fail "another content"
+        # A new size is whole sectors for everybody.
+        ops a 'resize 2M' "write 1M 1M 8"
+        [ "$(qemu-img info --output=json a | jq '."virtual-size"')" = 2097152 ] || fail "$(qemu-img info a)"
+        trial a -d -r -u 512 -t 65536
+    done
+}
+
 # Past the borders of all tables: with clusters of 512 bytes and refcounts of 64 bits, a block describes 32 KiB, a
 # cluster of the refcount table and one of the L1 table 2 MiB each.
 group_growth()

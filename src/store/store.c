@@ -25,9 +25,17 @@ int store_read_padded(Store *s, void *buf, size_t len, uint64_t pos)
         return 0;
 }
 
+/* To be called when a change is over, before it is told to anybody: a sync that comes later has to see it. Also one that
+ * failed may have changed something. */
+static int store_note_change(Store *s, int r)
+{
+        atomic_fetch_add(&s->changes, 1);
+        return r;
+}
+
 int store_write(Store *s, const void *buf, size_t len, uint64_t pos)
 {
-        return s->ops->write(s, buf, len, pos);
+        return store_note_change(s, s->ops->write(s, buf, len, pos));
 }
 
 int store_get_size(Store *s, uint64_t *ret)
@@ -37,17 +45,25 @@ int store_get_size(Store *s, uint64_t *ret)
 
 int store_set_size(Store *s, uint64_t size)
 {
-        return s->ops->set_size(s, size);
+        return store_note_change(s, s->ops->set_size(s, size));
 }
 
 int store_sync(Store *s)
 {
-        return s->ops->sync(s);
+        uint64_t now = atomic_load(&s->changes) + 1;
+
+        if (atomic_load(&s->synced) == now)
+                return 0;
+        int r = s->ops->sync(s);
+        /* Whoever syncs at the same time may have seen more changes, or fewer: then there is one sync too many. */
+        if (r >= 0)
+                atomic_store(&s->synced, now);
+        return r;
 }
 
 int store_punch(Store *s, uint64_t pos, uint64_t len)
 {
-        return s->ops->punch ? s->ops->punch(s, pos, len) : -EOPNOTSUPP;
+        return s->ops->punch ? store_note_change(s, s->ops->punch(s, pos, len)) : -EOPNOTSUPP;
 }
 
 static int store_write_zeroes(Store *s, uint64_t pos, uint64_t len)
@@ -75,13 +91,13 @@ int store_zero(Store *s, uint64_t pos, uint64_t len)
                 return 0;
         len = u64_min(len, size - pos);
 
-        r = s->ops->zero ? s->ops->zero(s, pos, len) : -EOPNOTSUPP;
+        r = s->ops->zero ? store_note_change(s, s->ops->zero(s, pos, len)) : -EOPNOTSUPP;
         return r == -EOPNOTSUPP ? store_write_zeroes(s, pos, len) : r;
 }
 
 int store_allocate(Store *s, uint64_t pos, uint64_t len)
 {
-        return s->ops->allocate ? s->ops->allocate(s, pos, len) : -EOPNOTSUPP;
+        return s->ops->allocate ? store_note_change(s, s->ops->allocate(s, pos, len)) : -EOPNOTSUPP;
 }
 
 int store_find_run(Store *s, uint64_t pos, StoreRun *ret)

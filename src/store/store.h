@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,9 +46,12 @@ typedef struct StoreOps {
         void (*free)(Store *s);
 } StoreOps;
 
-/* What every kind of store begins with; only the kinds themselves look inside. */
+/* What every kind of store begins with, zeroed but for ops; only store.c and the kinds themselves look inside. */
 struct Store {
         const StoreOps *ops;
+        atomic_uint_fast64_t changes; /* how many have been made, or at least tried */
+        atomic_uint_fast64_t
+                synced; /* how many of them a sync has made durable, plus 1; 0: none was done */
 };
 
 typedef enum StoreMode {
@@ -75,7 +79,8 @@ int store_get_size(Store *s, uint64_t *ret);
 /* Growing adds a hole. A block device: EOPNOTSUPP unless the size is unchanged. */
 int store_set_size(Store *s, uint64_t size);
 
-/* When this returns 0, everything written before the call survives a power failure. */
+/* When this returns 0, everything written before the call survives a power failure. Costs nothing when there was
+ * nothing since the last time. */
 int store_sync(Store *s);
 
 /* The range reads as zeroes afterwards and its space is given back; the size is unchanged, and what lies past

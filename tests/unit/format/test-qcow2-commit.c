@@ -67,7 +67,7 @@ static void test_how_often_a_flush_syncs(void **state)
                 uint64_t off; /* UINT64_MAX: nothing is written */
                 size_t syncs;
         } cases[] = {
-                { "nothing to do", UINT64_MAX, 1 },
+                { "nothing to do", UINT64_MAX, 0 },
                 { "in place", 0, 1 },
                 { "a new cluster", 20 * C, 2 },
         };
@@ -88,7 +88,7 @@ static void test_how_often_a_flush_syncs(void **state)
                 assert_int_equal(node_flush(o.node), 0);
                 size_t to = recording_get_count(recording);
                 size_t syncs = recording_count_syncs(recording, from, to);
-                assert_in_range(syncs, 1, cases[k].syncs);
+                assert_in_range(syncs, cases[k].syncs > 0, cases[k].syncs);
                 /* Tables that have not changed are not written. */
                 if (cases[k].off == UINT64_MAX)
                         assert_int_equal(to - from, syncs);

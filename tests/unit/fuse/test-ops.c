@@ -376,10 +376,12 @@ static void test_errors_reach_the_client_as_numbers(void **state)
         struct fuse_read_in in = { .size = 512 };
         struct fuse_fsync_in fsync_in = { 0 };
         static Answer a;
+        uint32_t done = 0;
         Kernel k;
 
         kernel_setup(&k, &writable);
         assert_int_equal(kernel_ask(&k, FUSE_FSYNC, &fsync_in, sizeof(fsync_in), &a), 0);
+        assert_int_equal(kernel_write(&k, 0, "!", 1, &done), 0);
         k.plan.code = EBADMSG;
         k.plan.stays = true;
         k.plan.fail_at = 1;

@@ -290,6 +290,8 @@ done
 differs 1 1 snapshots 'snap(0, "extra_size") = 2000'
 differs 1 1 snapshots 'u32(60) = 70000'
 differs 1 1 snapshots 'u64(64) += 512'
+# A snapshot table that is nowhere: QEMU counts its entries as errors, we do not open the image.
+differs 1 2 snapshots 'u64(64) += 0x5000000'
 # QEMU needs the data file to open the image.
 CASE="without the data file"
 make_outside

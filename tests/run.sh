@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # run.sh [SUITE…]: what `./dev test` does. Four builds below build/, each with the suites that tell something there:
-#   plain   gcc, warnings are errors                 unit format property model crash integration lint system
-#   asan    gcc, AddressSanitizer and UBSan          unit format property model crash integration
+#   plain   gcc, warnings are errors                 unit format property fuzz model crash integration lint system
+#   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
 #   clang   clang, warnings are errors               unit format
 # With CI=true a test of integration or system that is skipped, and a missing piece that they need, are failures.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
-known=(unit format property model crash integration lint system)
+known=(unit format property fuzz model crash integration lint system)
 wanted=("$@")
 [ $# -gt 0 ] || wanted=("${known[@]}")
 for suite in "${wanted[@]}"; do
@@ -126,13 +126,13 @@ any() {
 
 look_for_pieces
 
-plain="unit format property model crash integration lint system"
+plain="unit format property fuzz model crash integration lint system"
 if any "$plain"; then
     printf '\n== plain: gcc, warnings are errors\n'
     CC=gcc build plain --werror && run plain "$plain"
 fi
 
-asan="unit format property model crash integration"
+asan="unit format property fuzz model crash integration"
 if any "$asan"; then
     printf '\n== asan: AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer\n'
     export ASAN_OPTIONS="log_path=$PWD/build/asan/reports/asan:detect_leaks=1:abort_on_error=0"

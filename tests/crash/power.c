@@ -31,7 +31,7 @@ typedef struct Options {
         const char *folder, *format, *hashes;
         Plot plot;
         unsigned choices; /* random ones, for each place */
-        uint64_t most;    /* states; 0: no bound */
+        uint64_t most;    /* beyond one for each place; 0: no bound */
         bool with_oracle, with_check;
 } Options;
 
@@ -205,8 +205,9 @@ static int power_check(Power *p, Replayer *replayer, size_t count, uint64_t choi
         return 0;
 }
 
-/* All the ways in which the power fails when `count` operations have been done. */
-static int power_fail_at(Power *p, Replayer *replayer, size_t count, Err *err)
+/* Ways in which the power fails when `count` operations have been done: all of them, or only the one that says most
+ * about the order of operations. */
+static int power_fail_at(Power *p, Replayer *replayer, size_t count, bool all, Err *err)
 {
         uint64_t choices = CHOICES_FIRST + p->options.choices;
 
@@ -214,28 +215,31 @@ static int power_fail_at(Power *p, Replayer *replayer, size_t count, Err *err)
         if (r < 0)
                 return err_set(err, -r, "operation %zu: cannot replay: %m", count);
         for (uint64_t i = 0; i < choices; i++) {
-                uint64_t choice = i < CHOICES_FIRST ? i : i + count * choices;
-                r = power_check(p, replayer, count, choice, err);
+                if (!all && i != REPLAY_LAST)
+                        continue;
+                r = power_check(p, replayer, count, i < CHOICES_FIRST ? i : i + count * choices,
+                                err);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-/* At every place of the recording, or at as many as the bound allows, evenly. */
+/* At every place of the recording; in all ways at every place, or at as many as the bound allows, evenly. */
 static int power_fail(Power *p, Err *err)
 {
         _cleanup_replayer_ Replayer *replayer = NULL;
         uint64_t count = recording_get_count(p->story.recording) + 1;
-        uint64_t places = count;
+        uint64_t full = count;
 
         int r = replayer_new(p->story.recording, &replayer);
         if (r < 0)
                 return err_set(err, -r, "cannot replay: %m");
         if (p->options.most > 0)
-                places = u64_min(count, p->options.most / (CHOICES_FIRST - 1 + p->options.choices));
-        for (uint64_t i = 0; i < places && r == 0; i++)
-                r = power_fail_at(p, replayer, (size_t)(i * count / places), err);
+                full = u64_min(count, p->options.most / (CHOICES_FIRST - 1 + p->options.choices));
+        for (uint64_t i = 0; i < count && r == 0; i++)
+                r = power_fail_at(p, replayer, (size_t)i,
+                                  i == 0 || (i - 1) * full / count != i * full / count, err);
         if (r == 0 && p->options.with_oracle)
                 r = oracle_wait(&p->oracle, err);
         return r;

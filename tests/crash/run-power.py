@@ -4,7 +4,7 @@
 qemu-img, are written while the power fails, by the program `power`.
 
 --least  fail when there were fewer different disks than this, over all images
---most   about so many disks for each image and way of writing
+--most   about so many disks for each image and way of writing, beyond one after each operation; 0: all
 NAME     only the images whose names begin so
 
 Two at a time. Ends with 77 where there is no qemu-img. The last line says how many disks were looked at.

@@ -32,6 +32,7 @@ typedef struct Options {
         Plot plot;
         unsigned choices; /* random ones, for each place */
         uint64_t most;    /* beyond one for each place; 0: no bound */
+        bool sparse;      /* without that one for each place */
         bool with_oracle, with_check;
 } Options;
 
@@ -48,7 +49,7 @@ typedef struct Power {
 static int usage(void)
 {
         fputs("usage: power [--format=NAME] [--seed=N] [--deeds=N] [--threads=N] [--cluster=BYTES]\n"
-              "             [--max-size=BYTES] [--choices=N] [--most=N] [--no-qemu] [--no-check] [--hashes=FILE] FOLDER\n",
+              "             [--max-size=BYTES] [--choices=N] [--most=N] [--sparse] [--no-qemu] [--no-check] [--hashes=FILE] FOLDER\n",
               stderr);
         return 2;
 }
@@ -64,6 +65,7 @@ static int options_read(Options *o, int argc, char **argv)
                 { "max-size", required_argument, NULL, 'm' },
                 { "choices", required_argument, NULL, 'r' },
                 { "most", required_argument, NULL, 'n' },
+                { "sparse", no_argument, NULL, 'p' },
                 { "no-qemu", no_argument, NULL, 'q' },
                 { "no-check", no_argument, NULL, 'k' },
                 { "hashes", required_argument, NULL, 'h' },
@@ -104,6 +106,9 @@ static int options_read(Options *o, int argc, char **argv)
                         break;
                 case 'n':
                         o->most = number;
+                        break;
+                case 'p':
+                        o->sparse = true;
                         break;
                 case 'q':
                         o->with_oracle = false;
@@ -215,7 +220,7 @@ static int power_fail_at(Power *p, Replayer *replayer, size_t count, bool all, E
         if (r < 0)
                 return err_set(err, -r, "operation %zu: cannot replay: %m", count);
         for (uint64_t i = 0; i < choices; i++) {
-                if (!all && i != REPLAY_LAST)
+                if (!all && (p->options.sparse || i != REPLAY_LAST))
                         continue;
                 r = power_check(p, replayer, count, i < CHOICES_FIRST ? i : i + count * choices,
                                 err);

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""run-power.py POWER [--least=N] [--most=N] [--seed=N] [--keep=FOLDER] [NAME…]: qcow2 images of every kind, made by
+"""run-power.py POWER [--least=N] [--most=N] [--seed=N] [--sparse] [--keep=FOLDER] [NAME…]: qcow2 images of every kind, made by
 qemu-img, are written while the power fails, by the program `power`.
 
 --least  fail when there were fewer different disks than this, over all images
 --most   about so many disks for each image and way of writing, beyond one after each operation; 0: all
+--sparse without that one after each operation
 NAME     only the images whose names begin so
 
 Two at a time. Ends with 77 where there is no qemu-img. The last line says how many disks were looked at.
@@ -45,6 +46,8 @@ class Runner:
         for threads in (1, 4):
             arguments = [f"--seed={self.options.seed + number}", f"--threads={threads}", f"--most={self.options.most}",
                          f"--hashes={folder}/hashes"]
+            if self.options.sparse:
+                arguments.append("--sparse")
             if image.grow and threads == 1:
                 arguments.append(f"--max-size={image.grow}")
             done = self.power(folder, image, *arguments)
@@ -104,6 +107,7 @@ def main():
     parser.add_argument("--least", type=int, default=0)
     parser.add_argument("--most", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sparse", action="store_true")
     parser.add_argument("--keep")
     parser.add_argument("names", nargs="*")
     options = parser.parse_intermixed_args()

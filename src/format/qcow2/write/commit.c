@@ -408,7 +408,8 @@ static bool qcow2_is_full(Node *n)
         LOCKED(&w->lock)
         {
                 full = w->tables.count >= most || w->blocks.count >= most ||
-                       w->freed.count >= QCOW2_FREED_COUNT_MAX;
+                       w->freed.count >= QCOW2_FREED_COUNT_MAX ||
+                       w->freed.added >> (QCOW2_FREED_LEN_BITS - q->header.cluster_bits) > 0;
         }
         return full;
 }

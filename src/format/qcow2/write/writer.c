@@ -57,11 +57,13 @@ int qcow2_row_add(Qcow2RowList *list, uint64_t first, uint64_t count, bool punch
 
         if (last && last->punch == punch && last->first + last->count == first) {
                 last->count += count;
+                list->added += count;
                 return 0;
         }
         int r = qcow2_row_reserve(list, 1);
         if (r < 0)
                 return r;
+        list->added += count;
         list->rows[list->count++] = (Qcow2Row){ first, count, punch };
         return 0;
 }

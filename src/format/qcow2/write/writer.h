@@ -33,6 +33,9 @@ enum {
         QCOW2_DIRTY_COUNT_MAX = 4096,
         QCOW2_FREED_COUNT_MAX = 4096,
 
+        /* And clusters given up, log2 of bytes: until a commit, others make the file longer. */
+        QCOW2_FREED_LEN_BITS = 32,
+
         /* Stretches of free clusters that are remembered; the others are found by searching. */
         QCOW2_REUSABLE_COUNT_MAX = 1024,
 
@@ -65,6 +68,7 @@ typedef struct Qcow2Row {
 typedef struct Qcow2RowList {
         Qcow2Row *rows;
         size_t count, room;
+        uint64_t added; /* clusters, since the list began */
 } Qcow2RowList;
 
 /* A set of cluster numbers that may say yes wrongly, never no. Read without a lock, added to under the writer's. */

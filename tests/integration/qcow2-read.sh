@@ -5,45 +5,9 @@
 # touched. Needs no root and no FUSE. Ends with 77 without qemu-img.
 #
 # DUMP_NODE: the program of the build tree.
-. "$(dirname "$0")/cases.sh"
+. "$(dirname "$0")/qcow2-cases.sh"
 
-COUNT=0
-
-need qemu-img qemu-io python3
-
-work_in "${TMPDIR:-/tmp}"
-mkdir "$W/out"
-mkdir "$W/images"
-cd "$W/images"
-
-# begin NAME: a new case in an empty folder.
-begin()
-{
-    CASE=$*
-    COUNT=$((COUNT + 1))
-    rm -rf "$W/images"
-    mkdir "$W/images"
-    cd "$W/images"
-}
-
-create()
-{
-    qemu-img create -q -f qcow2 "$@"
-}
-
-# io IMAGE COMMAND…: each command one word.
-io()
-{
-    local image=$1 command words=()
-    shift
-    for command in "$@"; do
-        words+=(-c "$command")
-    done
-    qemu-io -f qcow2 "${words[@]}" "$image" >"$W/out/io" 2>&1 || fail "qemu-io $*: $(cat "$W/out/io")"
-    if grep -iE 'error|failed|invalid|unsupported' "$W/out/io" >&2; then
-        fail "qemu-io: $*"
-    fi
-}
+need python3
 
 # Marks everything that reading must leave alone.
 marks()

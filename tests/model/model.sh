@@ -6,47 +6,12 @@
 #
 # RANDOM_OPS, RUN_OPS: the programs of the build tree. MODEL_OPERATIONS, MODEL_SEEDS: more than the usual few.
 HERE=$(cd "$(dirname "$0")" && pwd)
-. "$HERE/../integration/cases.sh"
+. "$HERE/../integration/qcow2-cases.sh"
 
-COUNT=0
 OPERATIONS=${MODEL_OPERATIONS:-500}
 SEEDS=${MODEL_SEEDS:-1 2}
 
-need qemu-img qemu-io python3 jq
-
-work_in "${TMPDIR:-/tmp}"
-mkdir "$W/out"
-mkdir "$W/images"
-cd "$W/images"
-
-# begin NAME: a new case in an empty folder.
-begin()
-{
-    CASE=$*
-    COUNT=$((COUNT + 1))
-    rm -rf "$W/images"
-    mkdir "$W/images"
-    cd "$W/images"
-}
-
-create()
-{
-    qemu-img create -q -f qcow2 "$@"
-}
-
-# io IMAGE COMMAND…: each command one word.
-io()
-{
-    local image=$1 command words=()
-    shift
-    for command in "$@"; do
-        words+=(-c "$command")
-    done
-    qemu-io -f qcow2 "${words[@]}" "$image" >"$W/out/io" 2>&1 || fail "qemu-io $*: $(cat "$W/out/io")"
-    if grep -iE 'error|failed|invalid|unsupported' "$W/out/io" >&2; then
-        fail "qemu-io: $*"
-    fi
-}
+need python3 jq
 
 # Writes of all sorts in the first 2 MiB, ragged and whole, over each other.
 fill()

@@ -176,7 +176,7 @@ static int qcow2_classify(const Qcow2 *q, uint64_t at, const be64 *entry, bool p
 }
 
 /* Past the end of the file a table reads as empty, as the tables of an image that was just made do. */
-int qcow2_load_slice(void *arg, const CacheKey *key, void *buf, size_t len)
+static int qcow2_load_slice(void *arg, const CacheKey *key, void *buf, size_t len)
 {
         return store_read_padded(arg, buf, len, key->at);
 }
@@ -203,32 +203,44 @@ static int qcow2_run_entries(const Qcow2 *q,
         return r;
 }
 
+int qcow2_get_table_slice(Node *n, uint64_t table, uint64_t off, Qcow2Slice *ret, be64 **ret_entry)
+{
+        const Qcow2 *q = n->state;
+        uint64_t at = (off >> q->header.cluster_bits << q->entry_bits) & (q->cluster_size - 1);
+        CacheKey key = {
+                .owner = n,
+                .kind = QCOW2_CACHE_L2,
+                .at = table + round_down(at, q->slice_len),
+        };
+        CacheEntry *entry = NULL;
+
+        int r = cache_get(n->cache, &key, q->slice_len, qcow2_load_slice, n->store, &entry);
+        if (r < 0)
+                return r;
+        *ret = (Qcow2Slice){ entry, key.at };
+        *ret_entry = (be64 *)cache_entry_bytes(entry) + at % q->slice_len / sizeof(be64);
+        return 0;
+}
+
 /* Goes through the entries of one slice: 1 go on behind it, 0 the run ends. */
 static int qcow2_run_slice(Node *n, Qcow2Run *run, uint64_t table, bool private)
 {
         const Qcow2 *q = n->state;
-        uint64_t count = (uint64_t)q->slice_len >> q->entry_bits;
-        uint64_t index = run->at >> q->header.cluster_bits;
-        uint64_t at_in_table = (index << q->entry_bits) & (q->cluster_size - 1);
-        uint64_t base = round_down(index, count) << q->header.cluster_bits;
-        uint64_t end = u64_min(run->end, base + (count << q->header.cluster_bits));
-        CacheKey key = {
-                .owner = n,
-                .kind = QCOW2_CACHE_L2,
-                .at = table + round_down(at_in_table, q->slice_len),
-        };
-        CacheEntry *slice = NULL;
+        uint64_t span = (uint64_t)q->slice_len >> q->entry_bits << q->header.cluster_bits;
+        uint64_t end = u64_min(run->end, round_down(run->at, span) + span);
+        Qcow2Slice slice = { 0 };
+        be64 *entry = NULL;
 
-        int r = cache_get(n->cache, &key, q->slice_len, qcow2_load_slice, n->store, &slice);
+        int r = qcow2_get_table_slice(n, table, run->at, &slice, &entry);
         if (r < 0)
                 return r;
-        pthread_mutex_t *lock = q->writer ? qcow2_slice_lock(q->writer, key.at) : NULL;
+        pthread_mutex_t *lock = q->writer ? qcow2_slice_lock(q->writer, slice.pos) : NULL;
         if (lock)
                 pthread_mutex_lock(lock);
-        r = qcow2_run_entries(q, run, cache_entry_bytes(slice), base, end, private);
+        r = qcow2_run_entries(q, run, entry, round_down(run->at, q->cluster_size), end, private);
         if (lock)
                 pthread_mutex_unlock(lock);
-        cache_put(n->cache, slice);
+        cache_put(n->cache, slice.entry);
         return r;
 }
 

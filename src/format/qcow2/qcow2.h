@@ -208,6 +208,12 @@ typedef struct Qcow2Header {
 
 typedef struct Qcow2Writer Qcow2Writer;
 
+/* A piece of a table, in use in the cache. */
+typedef struct Qcow2Slice {
+        CacheEntry *entry;
+        uint64_t pos;
+} Qcow2Slice;
+
 typedef struct Qcow2 {
         /* Fixed after open. */
         Qcow2Header header;
@@ -327,8 +333,8 @@ bool qcow2_is_in_place(const Qcow2 *q, uint64_t pos, uint64_t entry);
 /* Is the L1 entry sound? */
 bool qcow2_l1_entry_is_sound(const Qcow2 *q, uint64_t entry);
 
-/* Reads a slice of an L2 table, for the cache; the store is `arg`. */
-int qcow2_load_slice(void *arg, const CacheKey *key, void *buf, size_t len);
+/* The slice of the L2 table at `table` with the entry for `off`, in use, and where in it that entry is. */
+int qcow2_get_table_slice(Node *n, uint64_t table, uint64_t off, Qcow2Slice *ret, be64 **ret_entry);
 
 /* The callbacks of map.c, coded.c, describe.c. */
 int qcow2_map(Node *n, uint64_t off, uint64_t len, Extent *ret);

@@ -278,6 +278,14 @@ static int qcow2_copied_cluster(Qcow2Check *c, const Qcow2Slot *slot)
         return 0;
 }
 
+int qcow2_check_walk_active(Qcow2Check *c, const Qcow2Visitor *visitor)
+{
+        int r = qcow2_check_load(c);
+        if (r < 0)
+                return r;
+        return qcow2_check_walk(c, c->q->header.l1_pos, c->q->header.l1_count, true, visitor);
+}
+
 static int qcow2_look_at_window(Qcow2Check *c)
 {
         static const Qcow2Visitor visitor = {
@@ -286,12 +294,7 @@ static int qcow2_look_at_window(Qcow2Check *c)
         };
 
         int r = qcow2_check_refcounts(c, qcow2_compare);
-        if (r < 0)
-                return r;
-        r = qcow2_check_load(c);
-        if (r < 0)
-                return r;
-        return qcow2_check_walk(c, c->q->header.l1_pos, c->q->header.l1_count, true, &visitor);
+        return r < 0 ? r : qcow2_check_walk_active(c, &visitor);
 }
 
 int qcow2_check_look(Qcow2Check *c)

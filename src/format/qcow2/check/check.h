@@ -120,6 +120,9 @@ int qcow2_check_refcount_at(Qcow2Check *c, uint64_t pos, uint64_t *ret);
 /* Turns the counts of the window into the refcounts that are in the file. */
 int qcow2_check_load(Qcow2Check *c);
 
+/* The same, and then a walk over the active tables. */
+int qcow2_check_walk_active(Qcow2Check *c, const Qcow2Visitor *visitor);
+
 /* Looks at everything, and fills the report. */
 int qcow2_check_look(Qcow2Check *c);
 

@@ -117,12 +117,7 @@ static int qcow2_lower_window(Qcow2Check *c)
         if (r < 0)
                 return r;
         r = qcow2_repair_sync(c);
-        if (r < 0)
-                return r;
-        r = qcow2_check_load(c);
-        if (r < 0)
-                return r;
-        return qcow2_check_walk(c, c->q->header.l1_pos, c->q->header.l1_count, true, &visitor);
+        return r < 0 ? r : qcow2_check_walk_active(c, &visitor);
 }
 
 /* Zero clusters at impossible places read the same without a place. What they referred to has fewer references then. */

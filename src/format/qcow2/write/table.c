@@ -112,25 +112,6 @@ int qcow2_own_table(Node *n, uint64_t off, uint64_t *ret_pos)
         return r;
 }
 
-int qcow2_get_table_slice(Node *n, uint64_t table, uint64_t off, Qcow2Slice *ret, be64 **ret_entry)
-{
-        const Qcow2 *q = n->state;
-        uint64_t at = (off >> q->header.cluster_bits << q->entry_bits) & (q->cluster_size - 1);
-        CacheKey key = {
-                .owner = n,
-                .kind = QCOW2_CACHE_L2,
-                .at = table + round_down(at, q->slice_len),
-        };
-        CacheEntry *entry = NULL;
-
-        int r = cache_get(n->cache, &key, q->slice_len, qcow2_load_slice, n->store, &entry);
-        if (r < 0)
-                return r;
-        *ret = (Qcow2Slice){ entry, key.at };
-        *ret_entry = (be64 *)cache_entry_bytes(entry) + at % q->slice_len / sizeof(be64);
-        return 0;
-}
-
 void qcow2_give_up(Node *n, uint64_t entry)
 {
         Qcow2 *q = n->state;

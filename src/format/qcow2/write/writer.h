@@ -48,12 +48,7 @@ enum {
         QCOW2_MARK_CHECKED = 1 << 1, /* a refcount block that lies over nothing else */
 };
 
-/* A changed piece of a table, in use. */
-typedef struct Qcow2Slice {
-        CacheEntry *entry;
-        uint64_t pos;
-} Qcow2Slice;
-
+/* Slices that have changed. */
 typedef struct Qcow2SliceList {
         Qcow2Slice *slices;
         size_t count, room;
@@ -207,9 +202,6 @@ int qcow2_mark_corrupt(Node *n);
 
 /* The L2 table for guest offset `off`, one that may be written to: made or copied if need be. */
 int qcow2_own_table(Node *n, uint64_t off, uint64_t *ret_pos);
-
-/* The slice of the table at `table` with the entry for `off`, in use, and where in it that entry is. */
-int qcow2_get_table_slice(Node *n, uint64_t table, uint64_t off, Qcow2Slice *ret, be64 **ret_entry);
 
 /* The L1 entry has no table any more. Wants the lock. */
 void qcow2_l1_clear(Node *n, uint64_t index);

@@ -48,7 +48,8 @@ int qcow2_check_windows(Qcow2Check *c, int (*then)(Qcow2Check *c))
         return 0;
 }
 
-bool qcow2_check_block(const Qcow2Check *c, uint64_t index, uint64_t *ret)
+/* The refcount block for the refcounts from index * block_count on: false when there is none that can be used. */
+static bool qcow2_check_block(const Qcow2Check *c, uint64_t index, uint64_t *ret)
 {
         if (index >= c->table_count)
                 return false;
@@ -194,7 +195,8 @@ static int qcow2_keep_refcount(Qcow2Check *c, uint64_t k, uint64_t *refcount)
         return 0;
 }
 
-int qcow2_check_load(Qcow2Check *c)
+/* Turns the counts of the window into the refcounts that are in the file. */
+static int qcow2_check_load(Qcow2Check *c)
 {
         return qcow2_check_refcounts(c, qcow2_keep_refcount);
 }

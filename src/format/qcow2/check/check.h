@@ -110,17 +110,11 @@ int qcow2_check_windows(Qcow2Check *c, int (*then)(Qcow2Check *c));
 int qcow2_check_refcounts(Qcow2Check *c,
                           int (*each)(Qcow2Check *c, uint64_t cluster, uint64_t *refcount));
 
-/* The refcount block for the refcounts from index * block_count on: false when there is none that can be used. */
-bool qcow2_check_block(const Qcow2Check *c, uint64_t index, uint64_t *ret);
-
-/* 1 and the refcount of the cluster there, after qcow2_check_load, with QCOW2_COUNT_LOWERED; 0: it belongs to another
- * window. What is past the end of the file belongs to the first one. */
+/* 1 and the refcount of the cluster there, in qcow2_check_walk_active, with QCOW2_COUNT_LOWERED; 0: it belongs to
+ * another window. What is past the end of the file belongs to the first one. */
 int qcow2_check_refcount_at(Qcow2Check *c, uint64_t pos, uint64_t *ret);
 
-/* Turns the counts of the window into the refcounts that are in the file. */
-int qcow2_check_load(Qcow2Check *c);
-
-/* The same, and then a walk over the active tables. */
+/* Turns the counts of the window into the refcounts that are in the file, and walks over the active tables. */
 int qcow2_check_walk_active(Qcow2Check *c, const Qcow2Visitor *visitor);
 
 /* Looks at everything, and fills the report. */

@@ -11,9 +11,9 @@
 #include "format/formats.h"
 #include "fuse/serve.h"
 #include "ipc/channel.h"
+#include "opener/ipc-opener.h"
 #include "sandbox/sandbox.h"
 #include "view/view.h"
-#include "worker/ipc-opener.h"
 
 #include <errno.h>
 #include <malloc.h>

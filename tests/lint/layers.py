@@ -13,7 +13,7 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
-ALL_BELOW_PROGRAMS = {"base", "store", "reference", "lock", "config", "ipc", "sandbox", "block", "format", "view", "fuse"}
+ALL_BELOW_PROGRAMS = {"base", "store", "reference", "lock", "config", "ipc", "sandbox", "block", "opener", "format", "view", "fuse"}
 
 FLOORS = {
     "base": set(),
@@ -24,6 +24,7 @@ FLOORS = {
     "ipc": {"base"},
     "sandbox": {"base"},
     "block": {"base", "store"},
+    "opener": {"base", "store", "block", "ipc"},
     "format": {"base", "store", "block"},
     "view": {"base", "store", "block"},
     "fuse": {"base", "view"},

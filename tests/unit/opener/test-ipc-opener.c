@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "worker/ipc-opener.h"
+#include "opener/ipc-opener.h"
 
 #include "../fd-count.h"
 #include "base/cleanup.h"
@@ -89,7 +89,7 @@ static void test_each_file_is_known_by_its_number(void **state)
         desk_close(&d);
 }
 
-static void test_a_refusal_is_told_in_the_supervisor_s_words(void **state)
+static void test_a_refusal_is_told_in_the_broker_s_words(void **state)
 {
         Message m = { .kind = MESSAGE_REFUSED, .error = { EACCES, "References=none forbids it" } };
         Store *s = NULL;
@@ -120,7 +120,7 @@ static void test_other_answers_are_errors(void **state)
         desk_open(&d);
         assert_int_equal(channel_send(d.ours, &m, -1, NULL), 0);
         assert_int_equal(desk_ask(&d, d.top, "x", STORE_READ_ONLY, &s, &err), -EPROTO);
-        assert_string_equal(err.text, "rawviewd answered OPEN with message 8");
+        assert_string_equal(err.text, "OPEN was answered with message 8");
         desk_expect_question(&d, 0, "x", false);
 
         close(fd_take(&d.ours));
@@ -156,7 +156,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_file_is_known_by_its_number),
-                cmocka_unit_test(test_a_refusal_is_told_in_the_supervisor_s_words),
+                cmocka_unit_test(test_a_refusal_is_told_in_the_broker_s_words),
                 cmocka_unit_test(test_other_answers_are_errors),
                 cmocka_unit_test(test_what_cannot_be_asked_is_not),
         };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "worker/ipc-opener.h"
+#include "opener/ipc-opener.h"
 
 #include "base/cleanup.h"
 #include "ipc/channel.h"
@@ -52,12 +52,12 @@ static int ipc_opener_hear(IpcOpener *o, uint32_t *ret_number, int *ret_fd, Err 
         if (r < 0)
                 return r;
         if (r == 0)
-                return err_set(err, EPIPE, "rawviewd is gone");
+                return err_set(err, EPIPE, "the process that opens files for us is gone");
         if (m.kind == MESSAGE_REFUSED)
                 return err_set(err, m.error.code > 0 ? m.error.code : EACCES, "%s", m.error.text);
         if (m.kind != MESSAGE_OPENED) {
                 cleanup_close(&fd);
-                return err_set(err, EPROTO, "rawviewd answered OPEN with message %u", m.kind);
+                return err_set(err, EPROTO, "OPEN was answered with message %u", m.kind);
         }
         *ret_number = m.opened.layer;
         *ret_fd = fd;

@@ -61,6 +61,8 @@ typedef struct MessageOpen {
 /* Supervisor → worker, with the descriptor. */
 typedef struct MessageOpened {
         uint32_t layer; /* its number from now on */
+        /* Where it lies, if the name is a symbolic link and that is no secret; else "". */
+        char target[MESSAGE_PATH_MAX];
 } MessageOpened;
 
 /* MESSAGE_REFUSED (supervisor), MESSAGE_FAILED (worker). */

@@ -18,6 +18,12 @@ enum {
         REFERENCE_TRIES = 16,
 };
 
+/* What is wanted where a name is a symbolic link. */
+typedef enum ReferenceEnd {
+        REFERENCE_TARGET,
+        REFERENCE_LINK,
+} ReferenceEnd;
+
 /* The absolute path of what a descriptor stands for. */
 static int reference_path_of_fd(int fd, char **ret, Err *err)
 {
@@ -101,9 +107,12 @@ static const char *reference_beneath(const char *folder, const char *path)
 }
 
 /* Gives an O_PATH descriptor: nothing is opened in earnest before its type is known. */
-static int reference_resolve(int folder, const char *rest, uint64_t resolve)
+static int reference_resolve(int folder, const char *rest, ReferenceEnd end)
 {
-        struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = resolve };
+        struct open_how how = {
+                .flags = O_PATH | O_CLOEXEC | (end == REFERENCE_LINK ? O_NOFOLLOW : 0),
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+        };
         long fd = -1;
 
         for (int i = 0; i < REFERENCE_TRIES; i++) {
@@ -117,7 +126,7 @@ static int reference_resolve(int folder, const char *rest, uint64_t resolve)
 /* Tries one allowed folder, under the name that people gave it or the one it really has. `own` is what the real one must
  * be, or NULL. -EXDEV: the path does not lie beneath it, or it is no such folder. */
 static int reference_try_folder(
-        const char *folder, const char *own, const char *path, int *ret, Err *err)
+        const char *folder, const char *own, const char *path, ReferenceEnd end, int *ret, Err *err)
 {
         _cleanup_close_ int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0)
@@ -139,7 +148,7 @@ static int reference_try_folder(
         if (!rest)
                 return -EXDEV;
 
-        int fd = reference_resolve(dir, rest, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+        int fd = reference_resolve(dir, rest, end);
         if (fd == -ENOSYS)
                 return err_set(err, EACCES,
                                "refused: this kernel cannot keep names within a folder (openat2 is "
@@ -156,38 +165,37 @@ static int reference_try_folder(
 }
 
 /* The folder of the image, by its real name and by the one that leads there over symbolic links. */
-static int reference_try_own_folder(const ReferenceRules *rules,
-                                    const char *path,
-                                    int *ret,
-                                    Err *err)
+static int reference_try_own_folder(
+        const ReferenceRules *rules, const char *path, ReferenceEnd end, int *ret, Err *err)
 {
         char own[PATH_MAX], given[PATH_MAX];
 
         snprintf(own, sizeof(own), "%.*s", (int)reference_folder_len(rules->top), rules->top);
         if (!own[0])
                 strcpy(own, "/");
-        int r = reference_try_folder(own, NULL, path, ret, err);
+        int r = reference_try_folder(own, NULL, path, end, ret, err);
         if (r != -EXDEV || !rules->given)
                 return r;
         snprintf(given, sizeof(given), "%.*s/", (int)reference_folder_len(rules->given),
                  rules->given);
-        return reference_try_folder(given, own, path, ret, err);
+        return reference_try_folder(given, own, path, end, ret, err);
 }
 
-static int reference_find(const ReferenceRules *rules, const char *path, int *ret, Err *err)
+static int reference_find(
+        const ReferenceRules *rules, const char *path, ReferenceEnd end, int *ret, Err *err)
 {
         if (rules->policy == REFERENCES_ANY) {
-                int fd = open(path, O_PATH | O_CLOEXEC);
+                int fd = open(path, O_PATH | O_CLOEXEC | (end == REFERENCE_LINK ? O_NOFOLLOW : 0));
                 if (fd < 0)
                         return err_set(err, errno, "%m");
                 *ret = fd;
                 return 0;
         }
 
-        int r = reference_try_own_folder(rules, path, ret, err);
+        int r = reference_try_own_folder(rules, path, end, ret, err);
         if (rules->policy == REFERENCES_CHAIN)
                 for (char *const *a = rules->allowed; r == -EXDEV && a && *a; a++)
-                        r = reference_try_folder(*a, NULL, path, ret, err);
+                        r = reference_try_folder(*a, NULL, path, end, ret, err);
         if (r != -EXDEV)
                 return r;
         if (rules->policy == REFERENCES_CHAIN)
@@ -199,6 +207,24 @@ static int reference_find(const ReferenceRules *rules, const char *path, int *re
                        "refused: it is outside the folder of the image (References=directory); "
                        "References=chain with its folder in AllowedPaths=, or References=any, "
                        "would allow it");
+}
+
+/* An O_PATH descriptor of what the name means in the image at `namer`. */
+static int reference_look_up(const ReferenceRules *rules,
+                             const char *namer,
+                             const char *name,
+                             ReferenceEnd end,
+                             int *ret,
+                             Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+
+        int r = reference_join(namer, name, &path, err);
+        if (r < 0)
+                return r;
+        if (rules->policy != REFERENCES_ANY)
+                reference_tidy(path);
+        return reference_find(rules, path, end, ret, err);
 }
 
 static const char *reference_type_name(mode_t mode)
@@ -262,15 +288,9 @@ int reference_open(const ReferenceRules *rules,
                                "refused: the image may not name other files (References=none); "
                                "References=directory, chain or any would allow it");
 
-        _cleanup_free_ char *path = NULL, *real = NULL;
-        int r = reference_join(namer, name, &path, err);
-        if (r < 0)
-                return r;
-        if (rules->policy != REFERENCES_ANY)
-                reference_tidy(path);
-
+        _cleanup_free_ char *real = NULL;
         _cleanup_close_ int found = -1, fd = -1;
-        r = reference_find(rules, path, &found, err);
+        int r = reference_look_up(rules, namer, name, REFERENCE_TARGET, &found, err);
         if (r < 0)
                 return r;
         r = reference_check_type(rules, found, err);
@@ -285,4 +305,14 @@ int reference_open(const ReferenceRules *rules,
         *ret_fd = fd_take(&fd);
         *ret_path = TAKE(real);
         return 0;
+}
+
+bool reference_is_link(const ReferenceRules *rules, const char *namer, const char *name)
+{
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+
+        return rules->policy != REFERENCES_NONE &&
+               reference_look_up(rules, namer, name, REFERENCE_LINK, &fd, NULL) >= 0 &&
+               fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
 }

@@ -46,3 +46,7 @@ int reference_open(const ReferenceRules *rules,
                    int *ret_fd,
                    char **ret_path,
                    Err *err);
+
+/* Whether such a name is itself a symbolic link, found under the same rules. For what people read: it may have been
+ * changed since it was opened. False also when it cannot be told. */
+bool reference_is_link(const ReferenceRules *rules, const char *namer, const char *name);

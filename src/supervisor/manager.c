@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "ipc/channel.h"
+#include "supervisor/image.h"
 #include "supervisor/look.h"
 #include "supervisor/ready.h"
 #include "supervisor/stop.h"
@@ -251,7 +252,7 @@ static int manager_serve(Manager *m, Err *err)
         if (r >= 0 && flushed < 0)
                 r = err_set(err, -flushed, "%s", flush_err.text);
         if (r >= 0)
-                r = image_sync(&m->image, err);
+                r = broker_sync(&m->image, err);
         return r < 0 ? err_prefix(err, r, "%s", m->config->path) : 0;
 }
 
@@ -275,7 +276,7 @@ static void manager_done(Manager *m)
         worker_done(&m->worker);
         mount_done(&m->mount);
         target_done(&m->target);
-        image_done(&m->image);
+        broker_done(&m->image);
         cleanup_close(&m->signals);
 }
 

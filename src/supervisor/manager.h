@@ -5,10 +5,10 @@
  */
 #pragma once
 
+#include "broker/broker.h"
 #include "config/config.h"
 #include "ipc/message.h"
 #include "supervisor/exit.h"
-#include "supervisor/image.h"
 #include "supervisor/init.h"
 #include "supervisor/mount.h"
 #include "supervisor/spawn.h"
@@ -36,7 +36,7 @@ typedef enum Stage {
 typedef struct Manager {
         const Config *config;
         const ManagerOptions *options;
-        Image image;
+        Broker image; /* it, and all that it names */
         Target target;
         Worker worker;
         Mount mount;

@@ -50,8 +50,8 @@ static void watch_take_open(Manager *m, const MessageOpen *ask)
         int fd = -1;
         Err err;
 
-        image_answer(&m->image, ask, &answer, &fd);
-        if (channel_send(m->worker.channel, &answer, fd, &err) < 0)
+        if (broker_answer(&m->image, ask, &answer, &fd, &err) < 0 ||
+            channel_send(m->worker.channel, &answer, fd, &err) < 0)
                 watch_take_violation(m, err.text);
 }
 

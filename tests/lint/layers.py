@@ -13,7 +13,9 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
-ALL_BELOW_PROGRAMS = {"base", "store", "reference", "lock", "config", "ipc", "sandbox", "block", "opener", "format", "view", "fuse"}
+ALL_BELOW_PROGRAMS = {
+    "base", "store", "reference", "lock", "config", "ipc", "broker", "sandbox", "block", "opener", "format", "view", "fuse"
+}
 
 FLOORS = {
     "base": set(),
@@ -22,6 +24,7 @@ FLOORS = {
     "lock": {"base"},
     "config": {"base", "reference"},
     "ipc": {"base"},
+    "broker": {"base", "ipc", "lock", "reference"},
     "sandbox": {"base"},
     "block": {"base", "store"},
     "opener": {"base", "store", "block", "ipc"},
@@ -29,7 +32,7 @@ FLOORS = {
     "view": {"base", "store", "block"},
     "fuse": {"base", "view"},
     "worker": ALL_BELOW_PROGRAMS,
-    "supervisor": {"base", "config", "ipc", "lock", "reference"},
+    "supervisor": {"base", "broker", "config", "ipc", "lock", "reference"},
     "generator": {"base", "config", "ipc", "reference"},
     "cli": ALL_BELOW_PROGRAMS - {"fuse"},
 }

@@ -79,6 +79,7 @@ static void send_raw(int channel, const void *bytes, size_t len, int fd, size_t 
 
 enum {
         HEADER = offsetof(Message, image),
+        OPENED = sizeof(MessageOpened),
 };
 
 static void test_every_kind_arrives_as_it_was_sent(void **state)
@@ -185,11 +186,11 @@ static void test_packets_that_make_no_sense_are_refused(void **state)
                   "message FAULT of 41 bytes says length 41, not 40" },
                 { "a descriptor nobody asked for", MESSAGE_SERVING, HEADER, HEADER, 1,
                   "message SERVING came with 1 descriptors, not 0" },
-                { "no descriptor", MESSAGE_OPENED, HEADER + 4, HEADER + 4, 0,
+                { "no descriptor", MESSAGE_OPENED, HEADER + OPENED, HEADER + OPENED, 0,
                   "message OPENED came with 0 descriptors, not 1" },
-                { "two descriptors", MESSAGE_OPENED, HEADER + 4, HEADER + 4, 2,
+                { "two descriptors", MESSAGE_OPENED, HEADER + OPENED, HEADER + OPENED, 2,
                   "message OPENED came with 2 descriptors, not 1" },
-                { "forty descriptors", MESSAGE_OPENED, HEADER + 4, HEADER + 4, 40,
+                { "forty descriptors", MESSAGE_OPENED, HEADER + OPENED, HEADER + OPENED, 40,
                   "message is longer than any that exists" },
                 { "longer than any", MESSAGE_SERVING, HEADER, sizeof(Message) + 1, 0,
                   "message is longer than any that exists" },
@@ -225,6 +226,7 @@ static void test_texts_without_end_are_refused(void **state)
                 { MESSAGE_IMAGE, offsetof(Message, image.format), 32, true },
                 { MESSAGE_IMAGE, offsetof(Message, image.snapshot), MESSAGE_NAME_MAX, true },
                 { MESSAGE_OPEN, offsetof(Message, open.name), MESSAGE_NAME_MAX, false },
+                { MESSAGE_OPENED, offsetof(Message, opened.target), MESSAGE_PATH_MAX, true },
                 { MESSAGE_REFUSED, offsetof(Message, error.text), MESSAGE_TEXT_MAX, false },
                 { MESSAGE_SEALED, offsetof(Message, sealed.format), 32, false },
                 { MESSAGE_FAILED, offsetof(Message, error.text), MESSAGE_TEXT_MAX, false },

@@ -251,6 +251,32 @@ static void test_writable_only_when_asked(void **state)
         }
 }
 
+static void test_what_is_a_link(void **state)
+{
+        static const struct {
+                ReferencePolicy policy;
+                const char *name;
+                bool is_link;
+        } links[] = {
+                { REFERENCES_DIRECTORY, "inside", true },
+                { REFERENCES_DIRECTORY, "base.qcow2", false },
+                { REFERENCES_DIRECTORY, "sub/../inside", true },
+                { REFERENCES_DIRECTORY, "missing", false },
+                { REFERENCES_DIRECTORY, "way/secret", false },
+                { REFERENCES_DIRECTORY, "../link-to-other", false },
+                { REFERENCES_ANY, "../link-to-other", true },
+                { REFERENCES_ANY, "way/secret", false },
+                { REFERENCES_NONE, "inside", false },
+        };
+        const Tree *t = *state;
+
+        for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+                ReferenceRules rules = { .policy = links[i].policy, .top = t->top };
+                if (reference_is_link(&rules, t->top, links[i].name) != links[i].is_link)
+                        fail_msg("policy %d, %s", links[i].policy, links[i].name);
+        }
+}
+
 static void test_too_long_a_name(void **state)
 {
         const Tree *t = *state;
@@ -271,6 +297,7 @@ int main(void)
                 cmocka_unit_test(test_cases),
                 cmocka_unit_test(test_the_folder_under_another_name),
                 cmocka_unit_test(test_writable_only_when_asked),
+                cmocka_unit_test(test_what_is_a_link),
                 cmocka_unit_test(test_too_long_a_name),
         };
         return cmocka_run_group_tests(tests, tree_setup, tree_teardown);

@@ -36,11 +36,11 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
         *rig = (Rig){ .m = { .config = &rig->config, .stage = stage, .signals = -1 } };
         config_init(&rig->config);
         rig->config.path = strdup("/dev/null");
-        rig->m.image = (Image){
+        rig->m.image = (Broker){
                 .layers[0] = { .fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                                .path = strdup("/tmp/no-such-folder/a.qcow2") },
                 .count = 1,
-                .policy = REFERENCES_NONE,
+                .rules.policy = REFERENCES_NONE,
         };
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
@@ -70,7 +70,7 @@ static void rig_end(Rig *rig)
 {
         cleanup_close(&rig->worker_end);
         worker_done(&rig->m.worker);
-        image_done(&rig->m.image);
+        broker_done(&rig->m.image);
         cleanup_close(&rig->m.signals);
         config_done(&rig->config);
 }

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/broker.h"
+
+#include "base/cleanup.h"
+#include "lock/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static int broker_path_of_fd(int fd, char **ret, Err *err)
+{
+        char link[64], path[PATH_MAX];
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, path, sizeof(path) - 1);
+        if (n < 0)
+                return err_set(err, errno, "cannot read %s: %m", link);
+        path[n] = '\0';
+        char *copy = strdup(path);
+        if (!copy)
+                return err_set(err, ENOMEM, "%m");
+        *ret = copy;
+        return 0;
+}
+
+/* The asker is given this very open file, so the lock is held until both have closed it. */
+static int broker_lock(Broker *b, int fd, const char *path, bool writable, Err *err)
+{
+        Err why = { "" };
+
+        if (b->rules.force_share)
+                return 0;
+        int r = lock_take(fd, writable ? LOCK_WRITER : LOCK_READER, &why);
+        if (r == LOCK_UNKNOWN_HERE && b->rules.warn && !b->lock_is_warned) {
+                b->rules.warn(path, why.text);
+                b->lock_is_warned = true;
+        }
+        if (r == -EAGAIN)
+                return err_set(err, EAGAIN, "%s; %s", why.text, b->rules.lock_help);
+        return r < 0 ? err_set(err, -r, "%s", why.text) : 0;
+}
+
+int broker_init(Broker *b, const BrokerRules *rules, int fd, Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+
+        *b = (Broker){ .rules = *rules };
+        int r = broker_path_of_fd(fd, &path, err);
+        if (r < 0)
+                return r;
+        r = broker_lock(b, fd, path, rules->writable, err);
+        if (r < 0)
+                return r;
+        b->layers[0] = (Layer){ .fd = fd, .path = TAKE(path) };
+        b->count = 1;
+        return 0;
+}
+
+static void layer_done(Layer *l)
+{
+        cleanup_close(&l->fd);
+        free(l->path);
+}
+
+static int broker_open(Broker *b, const ReferenceRules *rules, const MessageOpen *ask, Err *err)
+{
+        if (b->count == BROKER_LAYERS_MAX)
+                return err_set(err, EFBIG, "the image names more than %d files",
+                               BROKER_LAYERS_MAX - 1);
+        if (ask->writable && (!b->rules.writable || ask->namer != 0))
+                return err_set(err, EACCES,
+                               "refused: only what belongs to the image itself is "
+                               "opened for writing, and only for a writable view");
+
+        Layer layer = { .fd = -1 };
+        int r = reference_open(rules, b->layers[ask->namer].path, ask->name, ask->writable,
+                               &layer.fd, &layer.path, err);
+        if (r < 0)
+                return r;
+        r = broker_lock(b, layer.fd, layer.path, ask->writable, err);
+        if (r < 0) {
+                layer_done(&layer);
+                return r;
+        }
+        b->layers[b->count++] = layer;
+        return 0;
+}
+
+static void broker_refuse(int r, const Err *err, Message *answer, int *ret_fd)
+{
+        *answer = (Message){ .kind = MESSAGE_REFUSED, .error.code = -r };
+        snprintf(answer->error.text, sizeof(answer->error.text), "%s", err->text);
+        *ret_fd = -1;
+}
+
+int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_fd, Err *err)
+{
+        ReferenceRules rules = {
+                .policy = b->rules.policy,
+                .allowed = b->rules.allowed,
+                .top = b->layers[0].path,
+                .given = b->rules.given,
+        };
+        Err why = { "" };
+
+        if (b->questions++ == BROKER_QUESTIONS_MAX)
+                return err_set(err, EPROTO, "it asked for more than %d files",
+                               BROKER_QUESTIONS_MAX);
+        if (ask->namer >= b->count)
+                return err_set(err, EPROTO,
+                               "it asked for what layer %u names, which was never opened",
+                               ask->namer);
+
+        int r = broker_open(b, &rules, ask, &why);
+        if (r < 0) {
+                broker_refuse(r, &why, answer, ret_fd);
+                return 0;
+        }
+        const Layer *layer = &b->layers[b->count - 1];
+        *answer = (Message){ .kind = MESSAGE_OPENED, .opened.layer = (uint32_t)(b->count - 1) };
+        if (b->rules.tells_links &&
+            reference_is_link(&rules, b->layers[ask->namer].path, ask->name))
+                snprintf(answer->opened.target, sizeof(answer->opened.target), "%s", layer->path);
+        *ret_fd = layer->fd;
+        return 0;
+}
+
+int broker_sync(Broker *b, Err *err)
+{
+        for (size_t l = 0; b->rules.writable && l < b->count; l++) {
+                int flags = fcntl(b->layers[l].fd, F_GETFL);
+                if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+                        continue;
+                if (fdatasync(b->layers[l].fd) < 0)
+                        return err_set(err, errno, "cannot bring %s to disk: %m",
+                                       b->layers[l].path);
+        }
+        return 0;
+}
+
+void broker_done(Broker *b)
+{
+        for (size_t l = 0; l < b->count; l++)
+                layer_done(&b->layers[l]);
+        b->count = 0;
+}

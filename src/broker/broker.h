@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opens files for a process that looks at an image and can open nothing itself: the image and all that it names, under
+ * the rules for such names. A supervisor has one for its worker, the command for its child. A copy of every descriptor
+ * that was given out is kept, so that the asker can be replaced; and with it the image lock, which belongs to the open
+ * file. Nothing here reads an image, and nothing that the asker says is believed. One thread.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "ipc/message.h"
+#include "reference/reference.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+        /* A chain has 32 layers at most, each with an external data file at most. */
+        BROKER_LAYERS_MAX = 80,
+        /* Who asks more often is not opening an image any more, but looking for what there is. */
+        BROKER_QUESTIONS_MAX = 128,
+};
+
+typedef struct Layer {
+        int fd;
+        char *path; /* absolute, symbolic links resolved */
+} Layer;
+
+/* Pointers are borrowed, for as long as the Broker lives. */
+typedef struct BrokerRules {
+        ReferencePolicy policy;
+        char *const *allowed; /* see ReferenceRules, and so for: */
+        const char *given;
+        bool writable;         /* the image itself and what belongs to it */
+        bool force_share;      /* no locks are taken or tested */
+        bool tells_links;      /* where a name leads that is a symbolic link is no secret */
+        const char *lock_help; /* ends the sentence about a file that is in use */
+        /* Told that a file has no locks, once; may be NULL. */
+        void (*warn)(const char *path, const char *text);
+} BrokerRules;
+
+typedef struct Broker {
+        BrokerRules rules;
+        Layer layers[BROKER_LAYERS_MAX]; /* 0: the image itself */
+        size_t count;
+        unsigned questions;
+        bool lock_is_warned;
+} Broker;
+
+/* Locks `fd`, the open image, which it takes over on success. EAGAIN: somebody else uses it. */
+int broker_init(Broker *b, const BrokerRules *rules, int fd, Err *err);
+
+/* Answers MESSAGE_OPEN: fills `answer` (OPENED or REFUSED); *ret_fd is borrowed, -1 for REFUSED. -EPROTO: no image makes
+ * anybody ask like that, and the asker is to be ended; the text says why, and there is no answer. */
+int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_fd, Err *err);
+
+/* What was written survives a power failure. */
+int broker_sync(Broker *b, Err *err);
+
+void broker_done(Broker *b);
+
+#define _cleanup_broker_ __attribute__((cleanup(broker_done)))

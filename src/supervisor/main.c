@@ -5,13 +5,16 @@
 #include "build-config.h"
 #include "config/config.h"
 #include "supervisor/manager.h"
+#include "supervisor/privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -100,7 +103,8 @@ static int main_parse_fd(const char *text, int *ret)
         char *end = NULL;
         long fd = strtol(text, &end, 10);
 
-        if (*end || end == text || fd < 3 || fd > 1023)
+        /* One that is not open would be a file of ours later, and be written to. */
+        if (*end || end == text || fd < 3 || fd > 1023 || fcntl((int)fd, F_GETFD) < 0)
                 return -EINVAL;
         *ret = (int)fd;
         return 0;
@@ -126,7 +130,8 @@ static int main_take_option(Arguments *a, Config *c, int got)
         case MAIN_READY_FD:
                 if (main_parse_fd(optarg, &a->manager.ready_fd) == 0)
                         return -1;
-                log_line(LOG_LEVEL_ERROR, "--ready-fd: '%s' is not a descriptor from 3 on", optarg);
+                log_line(LOG_LEVEL_ERROR, "--ready-fd: '%s' is not an open descriptor from 3 on",
+                         optarg);
                 return EX_USAGE;
         case MAIN_PID_FILE:
                 if (optarg[0] == '/') {
@@ -245,16 +250,52 @@ static int main_simplify(int status)
         return status == EX_USAGE ? 2 : 1;
 }
 
+/* A file of ours that came to be descriptor 2 would have messages written into it. */
+static int main_fill_stdio(void)
+{
+        int fd = 0;
+
+        while (fd >= 0 && fd <= STDERR_FILENO)
+                fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        close(fd);
+        return 0;
+}
+
+/* What was not given to us on purpose may be anybody's, and would live as long as the view. */
+static void main_close_inherited(int keep)
+{
+        if (keep > STDERR_FILENO + 1)
+                syscall(SYS_close_range, STDERR_FILENO + 1U, keep - 1U, 0U);
+        syscall(SYS_close_range, (keep < 0 ? STDERR_FILENO : keep) + 1U, ~0U, 0U);
+}
+
+static int main_run(Arguments *a, Config *c, int argc, char **argv)
+{
+        Err err = { "" };
+
+        if (privileges_reduce(PRIVILEGES_STARTING, NULL, &err) < 0) {
+                log_line(LOG_LEVEL_ERROR, "%s", err.text);
+                return EX_OSERR;
+        }
+        main_fill_options(a->options);
+        int status = main_configure(a, c, argc, argv);
+        if (status >= 0)
+                return status;
+        main_close_inherited(a->manager.ready_fd);
+        return manager_run(c, &a->manager);
+}
+
 int main(int argc, char **argv)
 {
         Arguments a = { .manager.ready_fd = -1 };
         _cleanup_config_ Config c;
 
         config_init(&c);
-        main_fill_options(a.options);
+        if (main_fill_stdio() < 0)
+                return EX_OSERR;
         log_open("rawview", LOG_LEVEL_NOTICE);
-        int status = main_configure(&a, &c, argc, argv);
-        if (status < 0)
-                status = manager_run(&c, &a.manager);
+        int status = main_run(&a, &c, argc, argv);
         return a.for_command ? main_simplify(status) : status;
 }

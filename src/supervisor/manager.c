@@ -8,6 +8,7 @@
 #include "ipc/channel.h"
 #include "supervisor/image.h"
 #include "supervisor/look.h"
+#include "supervisor/privileges.h"
 #include "supervisor/ready.h"
 #include "supervisor/stop.h"
 #include "supervisor/watch.h"
@@ -79,6 +80,8 @@ static int manager_open_image(Manager *m, Err *err)
 
         m->phase = PHASE_SERVE;
         int r = worker_spawn(m->options->background, &m->worker, err);
+        if (r >= 0)
+                r = privileges_reduce(PRIVILEGES_SPAWNED, NULL, err);
         if (r < 0)
                 return r;
         m->phase = PHASE_OPEN;
@@ -202,7 +205,9 @@ static int manager_start(Manager *m, Err *err)
         if (r < 0)
                 return err_prefix(err, r, "%s", m->config->path);
         manager_log_sandbox(m);
-        r = manager_mount(m, err);
+        r = privileges_reduce(PRIVILEGES_SEALED, m->options->pid_file, err);
+        if (r >= 0)
+                r = manager_mount(m, err);
         if (r < 0)
                 return r;
         r = manager_start_serving(m, err);

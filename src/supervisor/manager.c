@@ -8,6 +8,7 @@
 #include "ipc/channel.h"
 #include "supervisor/image.h"
 #include "supervisor/look.h"
+#include "supervisor/notify.h"
 #include "supervisor/privileges.h"
 #include "supervisor/ready.h"
 #include "supervisor/stop.h"
@@ -19,7 +20,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 
 enum {
         MANAGER_LOOK_MS = 30 * 1000,
@@ -268,7 +268,7 @@ static int manager_fail(const Manager *m, int r, const Err *err)
                 return EX_OK;
         }
         log_line(LOG_LEVEL_ERROR, "%s", err->text);
-        sd_notifyf(0, "ERRNO=%d\nSTATUS=%s", -r, err->text);
+        notify_failure(-r, err->text);
         return exit_status(m->phase, -r);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "supervisor/look.h"
+#include "supervisor/notify.h"
 #include "supervisor/watch.h"
 
 #include <errno.h>
@@ -118,7 +119,7 @@ int stop_view(Manager *m, Err *err)
 {
         Err ignored = { "" };
 
-        sd_notify(0, "STOPPING=1\nSTATUS=Unmounting");
+        notify_status("STOPPING=1", "Unmounting");
         int flushed = stop_flush(m, err);
         int r = stop_try_unmount(m, &ignored) < 0 ? stop_detach(m) : stop_wait_for_flush(m);
         if (r < 0) {

@@ -49,14 +49,13 @@ static void ready_notify(const Manager *m)
                       m->config->writable ? "writable" : "read-only", m->target.path);
 }
 
-static int ready_tell_command(const Manager *m, Err *err)
+static int ready_tell_command(Manager *m, Err *err)
 {
-        int fd = m->options->ready_fd;
-
+        _cleanup_close_ int fd = fd_take(&m->waiter);
         if (fd < 0)
                 return 0;
+
         int n = dprintf(fd, "%s\n", m->target.path);
-        close(fd);
         if (n < 0)
                 return err_set(err, errno, "nobody waits for the view any more: %m");
         return 0;

@@ -103,6 +103,8 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
                 .allowed = b->rules.allowed,
                 .top = b->layers[0].path,
                 .given = b->rules.given,
+                .has_namer = b->rules.has_namer,
+                .namer = b->rules.namer,
         };
         Err why = { "" };
 

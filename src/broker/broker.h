@@ -31,9 +31,11 @@ typedef struct BrokerRules {
         ReferencePolicy policy;
         char *const *allowed; /* see ReferenceRules, and so for: */
         const char *given;
-        bool writable;         /* the image itself and what belongs to it */
-        bool force_share;      /* no locks are taken or tested */
-        bool tells_links;      /* where a name leads that is a symbolic link is no secret */
+        bool has_namer;   /* and so for `namer` */
+        bool writable;    /* the image itself and what belongs to it */
+        bool force_share; /* no locks are taken or tested */
+        bool tells_links; /* where a name leads that is a symbolic link is no secret */
+        uid_t namer;
         const char *lock_help; /* ends the sentence about a file that is in use */
         /* Told that a file has no locks, once; may be NULL. */
         void (*warn)(const char *path, const char *text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rawview: finds the verb and hands over. */
+#include "base/inherited.h"
 #include "base/log.h"
 #include "build-config.h"
 #include "cli/cli.h"
@@ -78,6 +79,8 @@ static int main_run_without_verb(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+        if (inherited_fill_stdio() < 0)
+                return CLI_FAILURE;
         log_open("rawview", LOG_LEVEL_NOTICE);
         if (argc >= 1 && main_is_mount_helper(argv[0])) {
                 const Verb *mount = verb_find("mount");

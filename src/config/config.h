@@ -68,7 +68,8 @@ int config_set_option(Config *c, const char *name, const char *value, Err *err);
 /* Called for what a descriptor says that is ignored: "file:line: …". */
 typedef void (*ConfigWarn)(void *arg, const char *text);
 
-/* Reads one descriptor file. Errors name file, line and key. The instance name is what %i stands for. */
+/* Reads one descriptor file, which nobody but root and the caller may be able to write or replace (EPERM). Errors name
+ * file, line and key. The instance name is what %i stands for. */
 int config_read(
         Config *c, const char *file, const char *instance, ConfigWarn warn, void *arg, Err *err);
 

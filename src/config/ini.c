@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Descriptor files: systemd.syntax(7). */
 #include "base/cleanup.h"
+#include "base/safe-path.h"
 #include "config/specifier.h"
 #include "config/value.h"
 
@@ -9,10 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 enum {
         /* A descriptor has a few hundred bytes. */
         INI_FILE_MAX = 1 << 20,
+        /* With all its continuation lines. */
+        INI_LINE_MAX = 1 << 16,
 };
 
 typedef struct Ini {
@@ -24,6 +28,7 @@ typedef struct Ini {
         bool skips;          /* the section is unknown, and that has been said */
         unsigned line;       /* last line read */
         unsigned first_line; /* of the assignment in hand */
+        size_t read;         /* bytes */
 } Ini;
 
 static void cleanup_file(FILE **f)
@@ -109,6 +114,11 @@ static int ini_take_line(Ini *ini, char *line, Err *err)
         return r < 0 ? err_prefix(err, r, "%s:%u", ini->file, ini->first_line) : 0;
 }
 
+static int ini_refuse_size(const char *file, long long size, Err *err)
+{
+        return err_set(err, EFBIG, "%s: %lld bytes are too many for a descriptor", file, size);
+}
+
 /* Reads one line of the file without its newline. 1, or 0 at the end. */
 static int ini_read_line(Ini *ini, FILE *f, char **line, size_t *size, Err *err)
 {
@@ -117,6 +127,9 @@ static int ini_read_line(Ini *ini, FILE *f, char **line, size_t *size, Err *err)
         if (n < 0)
                 return errno ? err_set(err, errno, "%s: cannot read it: %m", ini->file) : 0;
         ini->line++;
+        ini->read += (size_t)n;
+        if (ini->read > INI_FILE_MAX)
+                return ini_refuse_size(ini->file, (long long)ini->read, err);
         if (strlen(*line) != (size_t)n)
                 return err_set(err, EINVAL, "%s:%u: the line holds a NUL byte", ini->file,
                                ini->line);
@@ -132,11 +145,14 @@ static bool ini_is_comment(const char *line)
 }
 
 /* Puts `line` behind *whole; a backslash at its end becomes a blank. 1: the next line belongs to it, too. */
-static int ini_join(char **whole, const char *line, Err *err)
+static int ini_join(const Ini *ini, char **whole, const char *line, Err *err)
 {
         size_t used = *whole ? strlen(*whole) : 0, len = strlen(line);
         bool goes_on = len > 0 && line[len - 1] == '\\';
 
+        if (used + len > INI_LINE_MAX)
+                return err_set(err, EINVAL, "%s:%u: a line of more than %d bytes", ini->file,
+                               ini->first_line, INI_LINE_MAX);
         char *longer = realloc(*whole, used + len + 1);
         if (!longer)
                 return err_set(err, ENOMEM, "%m");
@@ -166,7 +182,7 @@ static int ini_read(Ini *ini, FILE *f, Err *err)
                         continue;
                 if (!whole)
                         ini->first_line = ini->line;
-                r = ini_join(&whole, text, err);
+                r = ini_join(ini, &whole, text, err);
                 if (r < 0)
                         return r;
                 if (r > 0)
@@ -180,25 +196,42 @@ static int ini_read(Ini *ini, FILE *f, Err *err)
 }
 
 /* A descriptor is a regular file of a sane size; a fifo would block. */
-static int ini_open(const char *file, FILE **ret, Err *err)
+static int ini_check_file(const char *file, int fd, Err *err)
 {
-        _cleanup_close_ int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (fd < 0)
-                return err_set(err, errno, "%s: cannot open it: %m", file);
-
         struct stat st;
+
         if (fstat(fd, &st) < 0)
                 return err_set(err, errno, "%s: cannot look at it: %m", file);
+        /* As systemctl mask does it. */
+        if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
+                return err_set(err, EINVAL, "%s: is masked (it leads to /dev/null)", file);
         if (!S_ISREG(st.st_mode))
                 return err_set(err, EINVAL, "%s: is not a regular file", file);
         if (st.st_size > INI_FILE_MAX)
-                return err_set(err, EFBIG, "%s: %lld bytes are too many for a descriptor", file,
-                               (long long)st.st_size);
+                return ini_refuse_size(file, (long long)st.st_size, err);
+        return 0;
+}
 
+/* Who can write to a descriptor says what root opens and mounts. */
+static int ini_open(const char *file, FILE **ret, Err *err)
+{
+        _cleanup_close_ int found = -1, fd = -1;
+        Err why = { "" };
+
+        int r = safe_path_open(file, PATH_RULE_TRUSTED, PATH_READ, NULL, &found, &why);
+        if (r < 0)
+                return err_set(err, -r, "%s: %s%s", file,
+                               r == -EPERM ? "" : "cannot open it: ", why.text);
+        r = ini_check_file(file, found, err);
+        if (r < 0)
+                return r;
+        r = safe_path_reopen(found, O_RDONLY | O_NOCTTY, &fd);
+        if (r < 0)
+                return err_set(err, -r, "%s: cannot open it: %m", file);
         FILE *f = fdopen(fd, "r");
         if (!f)
                 return err_set(err, errno, "%s: cannot open it: %m", file);
-        fd = -1;
+        fd_take(&fd);
         *ret = f;
         return 0;
 }

@@ -2,6 +2,7 @@
 #include "reference/reference.h"
 
 #include "base/cleanup.h"
+#include "base/safe-path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,9 +182,36 @@ static int reference_try_own_folder(
         return reference_try_folder(given, own, path, end, ret, err);
 }
 
-static int reference_find(
-        const ReferenceRules *rules, const char *path, ReferenceEnd end, int *ret, Err *err)
+/* The names in an image are those of whoever can write to it, who is to get no more than what is open to that user. */
+static int reference_check_owner(const ReferenceRules *rules, int fd, bool writable, Err *err)
 {
+        char owner[64], namer[64];
+        struct stat st;
+
+        if (!rules->has_namer)
+                return 0;
+        if (fstat(fd, &st) < 0)
+                return err_set(err, errno, "cannot look at it: %m");
+        if (st.st_uid == rules->namer || (!writable && st.st_mode & S_IROTH))
+                return 0;
+        safe_path_name_user(st.st_uid, owner);
+        safe_path_name_user(rules->namer, namer);
+        return err_set(err, EACCES,
+                       "refused: it belongs to %s, the image that names it to %s, and the view is "
+                       "not for root alone; its folder in AllowedPaths= with References=chain "
+                       "would allow it",
+                       owner, namer);
+}
+
+/* *ret_own: it was found in the image's own folder. */
+static int reference_find(const ReferenceRules *rules,
+                          const char *path,
+                          ReferenceEnd end,
+                          bool *ret_own,
+                          int *ret,
+                          Err *err)
+{
+        *ret_own = false;
         if (rules->policy == REFERENCES_ANY) {
                 int fd = open(path, O_PATH | O_CLOEXEC | (end == REFERENCE_LINK ? O_NOFOLLOW : 0));
                 if (fd < 0)
@@ -192,10 +220,14 @@ static int reference_find(
                 return 0;
         }
 
-        int r = reference_try_own_folder(rules, path, end, ret, err);
+        int r = -EXDEV;
         if (rules->policy == REFERENCES_CHAIN)
                 for (char *const *a = rules->allowed; r == -EXDEV && a && *a; a++)
                         r = reference_try_folder(*a, NULL, path, end, ret, err);
+        if (r == -EXDEV) {
+                *ret_own = true;
+                r = reference_try_own_folder(rules, path, end, ret, err);
+        }
         if (r != -EXDEV)
                 return r;
         if (rules->policy == REFERENCES_CHAIN)
@@ -214,6 +246,7 @@ static int reference_look_up(const ReferenceRules *rules,
                              const char *namer,
                              const char *name,
                              ReferenceEnd end,
+                             bool *ret_own,
                              int *ret,
                              Err *err)
 {
@@ -224,7 +257,7 @@ static int reference_look_up(const ReferenceRules *rules,
                 return r;
         if (rules->policy != REFERENCES_ANY)
                 reference_tidy(path);
-        return reference_find(rules, path, end, ret, err);
+        return reference_find(rules, path, end, ret_own, ret, err);
 }
 
 static const char *reference_type_name(mode_t mode)
@@ -290,10 +323,13 @@ int reference_open(const ReferenceRules *rules,
 
         _cleanup_free_ char *real = NULL;
         _cleanup_close_ int found = -1, fd = -1;
-        int r = reference_look_up(rules, namer, name, REFERENCE_TARGET, &found, err);
+        bool own = false;
+        int r = reference_look_up(rules, namer, name, REFERENCE_TARGET, &own, &found, err);
         if (r < 0)
                 return r;
         r = reference_check_type(rules, found, err);
+        if (r >= 0 && own)
+                r = reference_check_owner(rules, found, writable, err);
         if (r < 0)
                 return r;
         r = reference_reopen(found, writable, &fd, err);
@@ -311,8 +347,9 @@ bool reference_is_link(const ReferenceRules *rules, const char *namer, const cha
 {
         _cleanup_close_ int fd = -1;
         struct stat st;
+        bool own;
 
         return rules->policy != REFERENCES_NONE &&
-               reference_look_up(rules, namer, name, REFERENCE_LINK, &fd, NULL) >= 0 &&
+               reference_look_up(rules, namer, name, REFERENCE_LINK, &own, &fd, NULL) >= 0 &&
                fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
 }

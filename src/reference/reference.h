@@ -18,6 +18,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 typedef enum ReferencePolicy {
         REFERENCES_NONE,
@@ -34,6 +35,11 @@ typedef struct ReferenceRules {
         const char *top;
         /* The same as people gave it, absolute: names may begin like that. May be NULL. */
         const char *given;
+        /* Who could write the names into the image, where that is somebody who must not see root's files in it: beneath
+         * the image's own folder only that user's files are opened, and for reading what everybody may read. There is no
+         * such rule for what lies beneath `allowed`. */
+        bool has_namer;
+        uid_t namer;
 } ReferenceRules;
 
 /* Opens `name` as it stands in the image at `namer` (absolute, symbolic links resolved; the top image or a file

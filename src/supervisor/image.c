@@ -8,27 +8,53 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* O_NONBLOCK: a fifo does not block us; it is refused right afterwards. */
-static int image_open_file(const Config *c, int *ret, Err *err)
+/* Nothing is opened in earnest before it is known what it is: a fifo would block, a tape would be wound back. */
+static int image_check_type(int fd, Err *err)
 {
-        int mode = c->writable ? O_RDWR : O_RDONLY;
         struct stat st;
 
-        _cleanup_close_ int fd = open(c->path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOTCONN)
-                return err_set(err, errno,
+        if (fstat(fd, &st) < 0 && errno == ENOTCONN)
+                return err_set(err, ENOTCONN,
                                "is covered by a dead view; 'rawview umount --stale' "
                                "takes it away");
-        if (fd < 0)
-                return err_set(err, errno, "cannot open it%s: %m",
-                               c->writable ? " for writing" : "");
         if (fstat(fd, &st) < 0)
                 return err_set(err, errno, "cannot look at it: %m");
         if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
                 return err_set(err, EINVAL, "is neither a regular file nor a block device");
-        if (fcntl(fd, F_SETFL, 0) < 0)
-                return err_set(err, errno, "cannot change its flags: %m");
-        *ret = fd_take(&fd);
+        return 0;
+}
+
+static int image_open_file(
+        const Config *c, PathRule rule, PathChooser *ret_chooser, int *ret, Err *err)
+{
+        const char *what = c->writable ? " for writing" : "";
+        _cleanup_close_ int found = -1;
+        Err why = { "" };
+
+        int r = safe_path_open(c->path, rule, c->writable ? PATH_WRITE : PATH_READ, ret_chooser,
+                               &found, &why);
+        if (r == -EPERM)
+                return err_set(err, EPERM, "%s", why.text);
+        if (r < 0)
+                return err_set(err, -r, "cannot open it%s: %s", what, why.text);
+        r = image_check_type(found, err);
+        if (r < 0)
+                return r;
+        r = safe_path_reopen(found, (c->writable ? O_RDWR : O_RDONLY) | O_NOCTTY, ret);
+        return r < 0 ? err_set(err, -r, "cannot open it%s: %m", what) : 0;
+}
+
+/* Who else than root could write names into the image, of a view that is not for root alone. */
+static int image_find_namer(
+        int fd, const Config *c, const PathChooser *chooser, BrokerRules *rules, Err *err)
+{
+        struct stat st;
+        bool for_others = (c->has_owner && c->owner != 0) || c->mode & 077;
+
+        if (fstat(fd, &st) < 0)
+                return err_set(err, errno, "cannot look at it: %m");
+        rules->namer = chooser->known ? chooser->uid : st.st_uid;
+        rules->has_namer = for_others && rules->namer != 0;
         return 0;
 }
 
@@ -37,7 +63,7 @@ static void image_warn(const char *path, const char *text)
         log_line(LOG_LEVEL_WARNING, "%s: %s", path, text);
 }
 
-int image_open(const Config *c, Broker *ret, Err *err)
+int image_open(const Config *c, PathRule rule, Broker *ret, Err *err)
 {
         BrokerRules rules = {
                 .policy = c->references,
@@ -48,9 +74,12 @@ int image_open(const Config *c, Broker *ret, Err *err)
                 .lock_help = "--force-share (ForceShare=yes) shows it all the same, read-only",
                 .warn = image_warn,
         };
+        PathChooser chooser = { 0 };
         _cleanup_close_ int fd = -1;
 
-        int r = image_open_file(c, &fd, err);
+        int r = image_open_file(c, rule, &chooser, &fd, err);
+        if (r >= 0 && rule != PATH_RULE_KERNEL)
+                r = image_find_namer(fd, c, &chooser, &rules, err);
         if (r < 0)
                 return r;
         r = broker_init(ret, &rules, fd, err);

@@ -6,9 +6,10 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/safe-path.h"
 #include "broker/broker.h"
 #include "config/config.h"
 
 /* Opens and locks c->path, which may be a regular file or a block device; `c` outlives the broker. EAGAIN: somebody
- * else uses it. Logs a warning where nothing keeps others from writing to it. */
-int image_open(const Config *c, Broker *ret, Err *err);
+ * else uses it. EPERM: it is, or could be made, one that `rule` is against. Logs a warning where nothing keeps others from writing to it. */
+int image_open(const Config *c, PathRule rule, Broker *ret, Err *err);

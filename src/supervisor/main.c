@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rawviewd: serves one view, started by a unit or by `rawview mount`. */
 #include "base/cleanup.h"
+#include "base/inherited.h"
 #include "base/log.h"
 #include "build-config.h"
 #include "config/config.h"
 #include "supervisor/manager.h"
-#include "supervisor/privileges.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -103,8 +101,7 @@ static int main_parse_fd(const char *text, int *ret)
         char *end = NULL;
         long fd = strtol(text, &end, 10);
 
-        /* One that is not open would be a file of ours later, and be written to. */
-        if (*end || end == text || fd < 3 || fd > 1023 || fcntl((int)fd, F_GETFD) < 0)
+        if (*end || end == text || fd < 3 || fd > 1023)
                 return -EINVAL;
         *ret = (int)fd;
         return 0;
@@ -130,8 +127,7 @@ static int main_take_option(Arguments *a, Config *c, int got)
         case MAIN_READY_FD:
                 if (main_parse_fd(optarg, &a->manager.ready_fd) == 0)
                         return -1;
-                log_line(LOG_LEVEL_ERROR, "--ready-fd: '%s' is not an open descriptor from 3 on",
-                         optarg);
+                log_line(LOG_LEVEL_ERROR, "--ready-fd: '%s' is not a descriptor from 3 on", optarg);
                 return EX_USAGE;
         case MAIN_PID_FILE:
                 if (optarg[0] == '/') {
@@ -243,48 +239,31 @@ static int main_configure(Arguments *a, Config *c, int argc, char **argv)
         return EX_CONFIG;
 }
 
+/* Root must not be led to what others could not open themselves: least of all by a descriptor, which nobody looks at
+ * when the service starts. */
+static PathRule main_choose_rule(const Arguments *a)
+{
+        if (geteuid() != 0)
+                return PATH_RULE_KERNEL;
+        return a->name ? PATH_RULE_OWNERS : PATH_RULE_LINKS;
+}
+
+/* What was open when we were started is nothing to us, and the less to those whom we start. */
+static int main_tidy(const Arguments *a)
+{
+        int r = inherited_close_rest(a->manager.ready_fd);
+        if (r >= 0)
+                return -1;
+        log_line(LOG_LEVEL_ERROR, "--ready-fd: descriptor %d: %s", a->manager.ready_fd,
+                 strerror(-r));
+        return EX_USAGE;
+}
+
 static int main_simplify(int status)
 {
         if (status == EX_OK)
                 return 0;
         return status == EX_USAGE ? 2 : 1;
-}
-
-/* A file of ours that came to be descriptor 2 would have messages written into it. */
-static int main_fill_stdio(void)
-{
-        int fd = 0;
-
-        while (fd >= 0 && fd <= STDERR_FILENO)
-                fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        close(fd);
-        return 0;
-}
-
-/* What was not given to us on purpose may be anybody's, and would live as long as the view. */
-static void main_close_inherited(int keep)
-{
-        if (keep > STDERR_FILENO + 1)
-                syscall(SYS_close_range, STDERR_FILENO + 1U, keep - 1U, 0U);
-        syscall(SYS_close_range, (keep < 0 ? STDERR_FILENO : keep) + 1U, ~0U, 0U);
-}
-
-static int main_run(Arguments *a, Config *c, int argc, char **argv)
-{
-        Err err = { "" };
-
-        if (privileges_reduce(PRIVILEGES_STARTING, NULL, &err) < 0) {
-                log_line(LOG_LEVEL_ERROR, "%s", err.text);
-                return EX_OSERR;
-        }
-        main_fill_options(a->options);
-        int status = main_configure(a, c, argc, argv);
-        if (status >= 0)
-                return status;
-        main_close_inherited(a->manager.ready_fd);
-        return manager_run(c, &a->manager);
 }
 
 int main(int argc, char **argv)
@@ -293,9 +272,15 @@ int main(int argc, char **argv)
         _cleanup_config_ Config c;
 
         config_init(&c);
-        if (main_fill_stdio() < 0)
+        if (inherited_fill_stdio() < 0)
                 return EX_OSERR;
+        main_fill_options(a.options);
         log_open("rawview", LOG_LEVEL_NOTICE);
-        int status = main_run(&a, &c, argc, argv);
+        int status = main_configure(&a, &c, argc, argv);
+        a.manager.rule = main_choose_rule(&a);
+        if (status < 0)
+                status = main_tidy(&a);
+        if (status < 0)
+                status = manager_run(&c, &a.manager);
         return a.for_command ? main_simplify(status) : status;
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 typedef struct ManagerOptions {
+        PathRule rule;        /* for all paths */
         const char *pid_file; /* absolute; NULL: none */
         int ready_fd;         /* gets the path of the view once it is up; -1: none */
         bool require_sandbox; /* no view when the kernel lacks any barrier around the worker */
@@ -45,7 +46,6 @@ typedef struct Manager {
         Phase phase;
         Stage stage;
         unsigned stop_asked; /* how often; twice means that it may cost data */
-        int waiter; /* options->ready_fd until it was written to; -1: nobody waits for the view */
         bool worker_gone;
         bool pid_file_written;
         MessageSealed sealed;
@@ -53,10 +53,8 @@ typedef struct Manager {
         /* Why the worker cannot be used, in its words or ours; code 0: it can. */
         int failure_code;
         Err failure;
-        int64_t end_ms; /* when the worker, which has said goodbye, must have ended; 0: it has not */
-        /* Of the last fault that was logged, and the messages about faults since. */
+        /* Of the last fault that was logged. */
         int64_t fault_ms;
-        unsigned fault_messages;
         uint64_t fault_count;
 } Manager;
 

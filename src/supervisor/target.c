@@ -36,9 +36,9 @@ static int target_find_parent(const char *path, Target *t, Err *err)
         else
                 snprintf(folder, sizeof(folder), "%.*s/", (int)(slash - path), path);
 
-        t->parent = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (t->parent < 0)
-                return err_set(err, errno, "%m");
+        int r = safe_path_open(folder, t->rule, PATH_FOLDER, &t->chooser, &t->parent, err);
+        if (r < 0)
+                return r;
         snprintf(link, sizeof(link), "/proc/self/fd/%d", t->parent);
         ssize_t n = readlink(link, real, sizeof(real) - 1);
         if (n < 0)
@@ -135,6 +135,12 @@ static int target_check_type(const Target *t, Err *err)
         }
 }
 
+static int target_check(const Target *t, Err *err)
+{
+        int r = target_check_type(t, err);
+        return r < 0 ? r : safe_path_check(&t->chooser, t->rule, PATH_COVER, t->parent, t->fd, err);
+}
+
 static int target_hold(Target *t, Err *err)
 {
         for (int i = 0; i < TARGET_STALE_MAX; i++) {
@@ -152,15 +158,16 @@ static int target_hold(Target *t, Err *err)
                 if (r < 0)
                         return r;
                 if (r == 0)
-                        return target_check_type(t, err);
+                        return target_check(t, err);
         }
         return err_set(err, EBUSY, "is covered by more than %d dead views", TARGET_STALE_MAX);
 }
 
-int target_open(const char *path, Target *ret, Err *err)
+int target_open(const char *path, PathRule rule, Target *ret, Err *err)
 {
         Target t = TARGET_NONE;
 
+        t.rule = rule;
         int r = target_find_parent(path, &t, err);
         if (r >= 0)
                 r = target_hold(&t, err);

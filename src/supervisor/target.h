@@ -6,17 +6,20 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/safe-path.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct Target {
-        int fd;            /* O_PATH, of the file beneath the view */
-        int parent;        /* O_PATH, its folder */
-        char *path;        /* absolute, symbolic links resolved */
-        const char *name;  /* its last part, in `path` */
-        uint64_t mount_id; /* the mount that the file lies in */
-        char link[32];     /* "/proc/self/fd/N" of fd */
+        int fd;     /* O_PATH, of the file beneath the view */
+        int parent; /* O_PATH, its folder */
+        PathRule rule;
+        PathChooser chooser; /* of the folder */
+        char *path;          /* absolute, symbolic links resolved */
+        const char *name;    /* its last part, in `path` */
+        uint64_t mount_id;   /* the mount that the file lies in */
+        char link[32];       /* "/proc/self/fd/N" of fd */
 } Target;
 
 #define TARGET_NONE                     \
@@ -26,8 +29,8 @@ typedef struct Target {
         }
 
 /* Takes an existing regular file that nothing covers. A dead view of ours that covers it is unmounted first.
- * ENOENT, ELOOP (a symbolic link), EISDIR, EINVAL (no regular file), EBUSY (covered), each in words. */
-int target_open(const char *path, Target *ret, Err *err);
+ * EPERM when somebody who `rule` is about could choose it. ENOENT, ELOOP (a symbolic link), EISDIR, EINVAL (no regular file), EBUSY (covered), each in words. */
+int target_open(const char *path, PathRule rule, Target *ret, Err *err);
 
 /* The mount that covers the file now (target->mount_id when nothing does). Never waits for a server. */
 int target_get_mount_id(const Target *t, uint64_t *ret);

@@ -181,6 +181,107 @@ static void test_only_regular_files(void **state)
         assert_int_equal(r, -EINVAL);
 }
 
+static int ini_read_name(const char *name, Err *err)
+{
+        _cleanup_config_ Config c;
+        config_init(&c);
+        return config_read(&c, name, "web", NULL, NULL, err);
+}
+
+static void test_masked(void **state)
+{
+        char name[64];
+        Err err = { "" };
+
+        ini_name(name);
+        assert_int_equal(symlink("/dev/null", name), 0);
+        int r = ini_read_name(name, &err);
+        unlink(name);
+        assert_int_equal(r, -EINVAL);
+        assert_non_null(strstr(err.text, ".image: is masked (it leads to /dev/null)"));
+}
+
+static void test_a_large_file_is_not_read(void **state)
+{
+        char name[64];
+        Err err = { "" };
+
+        ini_name(name);
+        int fd = open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+        assert_int_equal(ftruncate(fd, 1 << 30), 0);
+        close(fd);
+        int r = ini_read_name(name, &err);
+        unlink(name);
+        assert_int_equal(r, -EFBIG);
+        assert_non_null(strstr(err.text, "1073741824 bytes are too many for a descriptor"));
+}
+
+/* A file of the kernel's says that it is empty. */
+static void test_a_file_that_lies_about_its_size(void **state)
+{
+        Err err = { "" };
+
+        assert_int_equal(ini_read_name("/proc/meminfo", &err), -EINVAL);
+        assert_non_null(strstr(err.text, "/proc/meminfo:1: "));
+}
+
+/* In one line, and in one that goes on and on. */
+static void test_long_lines(void **state)
+{
+        static char text[300000];
+        _cleanup_config_ Config c;
+        Warnings w = { 0 };
+        Err err = { "" };
+        config_init(&c);
+
+        memset(text, 'a', sizeof(text));
+        memcpy(text, "[Image]\nPath=/", 14);
+        assert_int_equal(ini_read_text(text, sizeof(text), &c, &w, &err), -EINVAL);
+        assert_non_null(strstr(err.text, ".image:2: a line of more than 65536 bytes"));
+        for (size_t i = 14; i + 1 < sizeof(text); i += 2)
+                memcpy(text + i, "\\\n", 2);
+        assert_int_equal(ini_read_text(text, sizeof(text), &c, &w, &err), -EINVAL);
+        assert_non_null(strstr(err.text, ".image:2: a line of more than 65536 bytes"));
+}
+
+static void test_only_who_is_trusted_writes_it(void **state)
+{
+        static const struct {
+                mode_t mode;
+                uid_t owner; /* 0: ours */
+                const char *text;
+        } cases[] = {
+                { 0644, 0, NULL },
+                { 0600, 0, NULL },
+                { 0646, 0, " and has mode 0646; it and all that leads to it must be writable by" },
+                { 0644, 64001, " belongs to user 64001 and has mode 0644; it" },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                char name[64];
+                Err err = { "" };
+                if (cases[i].owner && geteuid() != 0)
+                        continue;
+                ini_name(name);
+                close(open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+                if (cases[i].owner)
+                        assert_int_equal(chown(name, cases[i].owner, 0), 0);
+                assert_int_equal(chmod(name, cases[i].mode), 0);
+                int r = ini_read_name(name, &err);
+                unlink(name);
+                if (r != (cases[i].text ? -EPERM : 0) ||
+                    (cases[i].text && !strstr(err.text, cases[i].text)))
+                        fail_msg("case %zu: %d '%s'", i, r, err.text);
+        }
+}
+
+/* What the tests write is for root and its owner, whoever runs them. */
+static int mask_setup(void **state)
+{
+        umask(022);
+        return 0;
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -191,6 +292,11 @@ int main(void)
                 cmocka_unit_test(test_errors_name_the_place),
                 cmocka_unit_test(test_a_nul_byte_is_an_error),
                 cmocka_unit_test(test_only_regular_files),
+                cmocka_unit_test(test_masked),
+                cmocka_unit_test(test_a_large_file_is_not_read),
+                cmocka_unit_test(test_a_file_that_lies_about_its_size),
+                cmocka_unit_test(test_long_lines),
+                cmocka_unit_test(test_only_who_is_trusted_writes_it),
         };
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return cmocka_run_group_tests(tests, mask_setup, NULL);
 }

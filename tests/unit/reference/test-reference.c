@@ -291,6 +291,50 @@ static void test_too_long_a_name(void **state)
                          -ENAMETOOLONG);
 }
 
+/* All files are ours; somebody else wrote the names. */
+static void test_a_namer_gets_no_more_than_is_the_namers(void **state)
+{
+        Tree *t = *state;
+        char vm[PATH_MAX], base[PATH_MAX];
+        char *const allowed[] = { vm, NULL };
+        static const struct {
+                ReferencePolicy policy;
+                bool ours;
+                mode_t mode;
+                bool writable;
+                int r;
+        } asked[] = {
+                { REFERENCES_DIRECTORY, false, 0600, false, -EACCES },
+                { REFERENCES_DIRECTORY, true, 0600, false, 0 },
+                { REFERENCES_DIRECTORY, true, 0600, true, 0 },
+                { REFERENCES_DIRECTORY, false, 0604, false, 0 },
+                { REFERENCES_DIRECTORY, false, 0606, true, -EACCES },
+                { REFERENCES_CHAIN, false, 0600, false, 0 },
+                { REFERENCES_ANY, false, 0600, false, 0 },
+        };
+
+        tree_path(t, "vm", vm);
+        tree_path(t, "vm/base.qcow2", base);
+        for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+                ReferenceRules rules = {
+                        .policy = asked[i].policy,
+                        .allowed = allowed,
+                        .top = t->top,
+                        .has_namer = true,
+                        .namer = asked[i].ours ? geteuid() : geteuid() + 1,
+                };
+                _cleanup_free_ char *path = NULL;
+                _cleanup_close_ int fd = -1;
+                Err err = { "" };
+                assert_int_equal(chmod(base, asked[i].mode), 0);
+                int r = reference_open(&rules, t->top, "base.qcow2", asked[i].writable, &fd, &path,
+                                       &err);
+                if (r != asked[i].r || (r < 0 && !strstr(err.text, "refused: it belongs to ")))
+                        fail_msg("case %zu: %d '%s'", i, r, err.text);
+        }
+        assert_int_equal(chmod(base, 0600), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -299,6 +343,7 @@ int main(void)
                 cmocka_unit_test(test_writable_only_when_asked),
                 cmocka_unit_test(test_what_is_a_link),
                 cmocka_unit_test(test_too_long_a_name),
+                cmocka_unit_test(test_a_namer_gets_no_more_than_is_the_namers),
         };
         return cmocka_run_group_tests(tests, tree_setup, tree_teardown);
 }

@@ -69,7 +69,7 @@ static int open_named(const Folder *f, const char *name, bool writable, Err *err
 
         describe(&c, f, name);
         c.writable = writable;
-        int r = image_open(&c, &b, err);
+        int r = image_open(&c, PATH_RULE_LINKS, &b, err);
         if (r == 0)
                 broker_done(&b);
         return r;
@@ -96,7 +96,7 @@ static void test_it_is_locked(void **state)
 
                 describe(&c, *state, "disk");
                 c.writable = writable;
-                assert_int_equal(image_open(&c, &b, NULL), 0);
+                assert_int_equal(image_open(&c, PATH_RULE_LINKS, &b, NULL), 0);
                 assert_int_equal(fcntl(b.layers[0].fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK),
                                  writable ? O_RDWR : O_RDONLY);
                 assert_int_equal(open_named(*state, "disk", true, &err), -EAGAIN);
@@ -114,7 +114,7 @@ static void test_by_force_nothing_is_locked(void **state)
 
         describe(&c, *state, "disk");
         c.force_share = true;
-        assert_int_equal(image_open(&c, &b, NULL), 0);
+        assert_int_equal(image_open(&c, PATH_RULE_LINKS, &b, NULL), 0);
         assert_int_equal(open_named(*state, "disk", true, NULL), 0);
         broker_done(&b);
 }
@@ -130,7 +130,7 @@ static void test_the_rules_are_the_config_s(void **state)
 
         describe(&c, *state, "disk");
         c.references = REFERENCES_NONE;
-        assert_int_equal(image_open(&c, &b, NULL), 0);
+        assert_int_equal(image_open(&c, PATH_RULE_LINKS, &b, NULL), 0);
         assert_int_equal(broker_answer(&b, &m, &answer, &fd, NULL), 0);
         assert_int_equal(answer.kind, MESSAGE_REFUSED);
         assert_non_null(strstr(answer.error.text, "References=none"));

@@ -1,0 +1,230 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Root's service and root's command on paths in which others have a hand: descriptors, images and mount points that an
+# ordinary user could write, exchange for a link, or lead to somebody else's file. Whatever is refused, is refused before
+# anything is opened or mounted.
+. "$(dirname "$0")/lib.sh"
+
+make_programs
+fill_file disk.raw 1M
+qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+fill_file secret.raw 2M
+chmod 600 secret.raw
+# A second one, for what the user may see.
+fill_file public.raw 2M
+install -d -m 755 -o $USER_ID home
+install -m 600 -o $USER_ID disk.raw home/disk.raw
+install -m 600 -o $USER_ID disk.qcow2 home/disk.qcow2
+install -m 600 -o $USER_ID /dev/null home/view
+: >mp
+: >victim
+
+# /etc is a copy, so that descriptors can lie where they belong.
+cp -a /etc etc
+mount --bind etc /etc
+rm -rf /etc/rawview
+mkdir -m 755 /etc/rawview
+
+# describe NAME LINE…
+describe()
+{
+    local name=$1
+    shift
+    printf '%s\n' "$@" >"/etc/rawview/$name.image"
+}
+
+# serve NAME: as the unit does it. The pid stands in $SERVICE.
+serve()
+{
+    "$W/bin/rawviewd" "$1" >"$W/$1.log" 2>&1 &
+    SERVICE=$!
+}
+
+# serve_at NAME VIEW: until the view is there.
+serve_at()
+{
+    serve "$1"
+    wait_until 30 is_mounted "$2" || fail "no view of $1: $(cat "$1.log")"
+    wait_until 30 timeout 5 head -c 1 "$2" >/dev/null
+}
+
+end_service()
+{
+    kill -TERM "$SERVICE"
+    wait "$SERVICE" || fail "rawviewd ended with $?"
+    no_mount_left
+}
+
+service_refuses()
+{
+    local status=$1 words=$2 name=$3
+    refused "$status" "$words" "$W/bin/rawviewd" "$name"
+}
+
+step "a descriptor of root's"
+describe good '[Image]' "Path=$W/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/mp"
+serve_at good mp
+cmp mp disk.raw
+end_service
+
+step "a descriptor that others can write, or that is theirs"
+chmod 666 /etc/rawview/good.image
+service_refuses 78 'good.image: refused: the file /etc/rawview/good.image belongs to root and has mode 0666' good
+chmod 644 /etc/rawview/good.image
+chown $USER_ID /etc/rawview/good.image
+service_refuses 78 "good.image belongs to $USER_ID and has mode 0644" good
+chown root /etc/rawview/good.image
+cp /etc/rawview/good.image home/theirs.image
+chown $USER_ID home/theirs.image
+ln -s "$W/home/theirs.image" /etc/rawview/linked.image
+service_refuses 78 "home belongs to $USER_ID" linked
+
+step "a folder of descriptors that others can write"
+chmod 777 /etc/rawview
+service_refuses 78 'the folder /etc/rawview belongs to root and has mode 0777' good
+chmod 755 /etc/rawview
+chown $USER_ID /etc/rawview
+service_refuses 78 "the folder /etc/rawview belongs to $USER_ID" good
+chown root /etc/rawview
+
+step "what is no descriptor: nothing is waited for, nothing large is read"
+mkfifo /etc/rawview/fifo.image
+service_refuses 78 'fifo.image: is not a regular file' fifo
+mkdir /etc/rawview/folder.image
+service_refuses 78 'folder.image: is not a regular file' folder
+ln -s /dev/null /etc/rawview/null.image
+service_refuses 78 'null.image: is masked' null
+ln -s /dev/zero /etc/rawview/zero.image
+service_refuses 78 'zero.image: is not a regular file' zero
+ln -s /proc/self/environ /etc/rawview/proc.image
+service_refuses 78 'proc.image: .*a link in /proc' proc
+truncate -s 1G /etc/rawview/large.image
+service_refuses 78 'large.image: .*too many' large
+printf '[Image]\nPath=/a\0b\n' >/etc/rawview/nul.image
+service_refuses 78 'nul.image:2: .*NUL' nul
+service_refuses 64 'no name of a descriptor' ../../../tmp/x
+
+step "an image in a user's folder: only what is the user's"
+describe image '[Image]' "Path=$W/home/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+serve_at image mp
+as-user cat mp | cmp - disk.raw
+end_service
+mv home/disk.raw home/aside
+as-user ln -s "$W/secret.raw" home/disk.raw
+service_refuses 77 "disk.raw: refused: it belongs to root, but the .*home.*, on the way to it, to $USER_ID" image
+rm home/disk.raw
+# As where the kernel does not keep a user from giving root's file a second name.
+ln secret.raw home/disk.raw
+service_refuses 77 'disk.raw: refused: it belongs to root, but the folder' image
+rm home/disk.raw
+as-user mkdir home/disks
+describe deep '[Image]' "Path=$W/home/disks/secret.raw" 'Format=raw' '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+as-user rmdir home/disks
+as-user ln -s "$W" home/disks
+service_refuses 77 'home.*, on the way to it' deep
+rm home/disks
+mv home/aside home/disk.raw
+
+step "… and a device is nobody's"
+describe device '[Image]' "Path=$W/home/null" 'Format=raw' '[View]' "MountPoint=$W/mp"
+as-user ln -s /dev/null home/null
+service_refuses 77 'null: refused' device
+
+step "… what everybody may read anyway can be shown, and not be written"
+as-user ln -s "$W/public.raw" home/public
+describe public '[Image]' "Path=$W/home/public" 'Format=raw' '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+serve_at public mp
+as-user cat mp | cmp - public.raw
+end_service
+describe public '[Image]' "Path=$W/home/public" 'Format=raw' '[View]' "MountPoint=$W/mp" "Owner=$USER_ID" 'Writable=yes'
+before=$(fingerprint public.raw)
+service_refuses 77 'public: refused' public
+equal "public.raw" "$(fingerprint public.raw)" "$before"
+
+step "an image in a folder where all can write"
+install -d -m 1777 sticky
+install -d -m 777 shared
+install -m 600 secret.raw sticky/secret.raw
+install -m 600 secret.raw shared/secret.raw
+as-user ln -s "$W/secret.raw" sticky/link
+describe sticky '[Image]' "Path=$W/sticky/link" 'Format=raw' '[View]' "MountPoint=$W/mp"
+service_refuses 77 "the link .*sticky/link, on the way to it, to $USER_ID" sticky
+describe sticky '[Image]' "Path=$W/sticky/secret.raw" 'Format=raw' '[View]' "MountPoint=$W/mp"
+serve_at sticky mp
+end_service
+describe shared '[Image]' "Path=$W/shared/secret.raw" 'Format=raw' '[View]' "MountPoint=$W/mp"
+service_refuses 77 'shared .mode 0777.; take that from them' shared
+
+step "a mount point in a user's folder: only what is the user's"
+describe view '[Image]' "Path=$W/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/home/view" "Owner=$USER_ID"
+serve_at view home/view
+as-user cat home/view | cmp - disk.raw
+expect_fail 'permission denied' as-other cat home/view
+end_service
+mv home/view home/aside
+as-user ln -s "$W/victim" home/view
+service_refuses 78 'view.*symbolic link' view
+rm home/view
+ln victim home/view
+service_refuses 77 'view: refused: it belongs to root' view
+rm home/view
+describe view '[Image]' "Path=$W/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/home/folder/victim" "Owner=$USER_ID"
+as-user ln -s "$W" home/folder
+service_refuses 77 'victim: refused: it belongs to root' view
+rm home/folder
+mv home/aside home/view
+
+step "the command by hand: what root names is root's, a link of a user is the user's"
+as-user ln -s "$W/secret.raw" home/link
+refused 1 "home/link: refused: it belongs to root, but the link .*home/link, on the way to it, to $USER_ID" "$RAWVIEW" mount -f raw home/link mp
+refused 1 'sticky/link: refused' "$RAWVIEW" mount -f raw sticky/link mp
+as-user ln -s "$W" home/folder
+refused 1 'victim: refused: it belongs to root' "$RAWVIEW" mount -f raw disk.raw home/folder/victim
+install -m 600 secret.raw home/of-root.raw
+up view -f raw home/of-root.raw mp
+cmp mp secret.raw
+down view
+ln -s home/disk.raw root-link
+up view -f raw root-link mp
+cmp mp disk.raw
+down view
+
+step "what a user's image names: only what is the user's, where the view is for others than root"
+install -m 600 secret.raw home/base.raw
+(cd home && qemu-img create -q -f qcow2 -b base.raw -F raw over.qcow2 && chown $USER_ID over.qcow2)
+describe over '[Image]' "Path=$W/home/over.qcow2" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+service_refuses 77 "base.raw.*refused: it belongs to root, the image that names it to $USER_ID" over
+describe over '[Image]' "Path=$W/home/over.qcow2" '[View]' "MountPoint=$W/mp" 'Mode=0444'
+service_refuses 77 "base.raw.*refused: it belongs to root, the image that names it to $USER_ID" over
+describe over '[Image]' "Path=$W/home/over.qcow2" 'References=chain' "AllowedPaths=$W/home" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+serve_at over mp
+end_service
+describe over '[Image]' "Path=$W/home/over.qcow2" '[View]' "MountPoint=$W/mp"
+serve_at over mp
+cmp mp secret.raw
+expect_fail 'permission denied' as-user cat mp
+end_service
+chown $USER_ID home/base.raw
+describe over '[Image]' "Path=$W/home/over.qcow2" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+serve_at over mp
+as-user cat mp | cmp - secret.raw
+end_service
+
+step "a view of the service's is for whom its mode says"
+describe mode '[Image]' "Path=$W/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/mp" 'AllowOther=yes' 'Mode=0600' 'Writable=yes'
+serve_at mode mp
+grep -q default_permissions <<<"$(mount_field FS-OPTIONS mp)" || fail "no default_permissions: $(mount_field FS-OPTIONS mp)"
+expect_fail 'permission denied' as-user cat mp
+expect_fail 'permission denied' as-user bash -c "echo >>$W/mp"
+end_service
+describe mode '[Image]' "Path=$W/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/mp" "Owner=$USER_ID" 'AllowOther=yes'
+serve_at mode mp
+as-user cat mp | cmp - disk.raw
+expect_fail 'permission denied' as-other cat mp
+end_service
+
+step "nothing was touched"
+equal "victim" "$(size_of victim)" 0
+equal "processes left" "$(pgrep rawview || true)" ""
+no_mount_left

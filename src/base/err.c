@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/err.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static void err_make_printable(char *text)
-{
-        for (unsigned char *c = (unsigned char *)text; *c; c++)
-                if (*c < 0x20 || *c == 0x7f)
-                        *c = '?';
-}
 
 int err_set(Err *err, int code, const char *fmt, ...)
 {
@@ -21,7 +16,7 @@ int err_set(Err *err, int code, const char *fmt, ...)
                 errno = code;
                 vsnprintf(err->text, sizeof(err->text), fmt, args);
                 va_end(args);
-                err_make_printable(err->text);
+                utf8_make_printable(err->text);
         }
         return -code;
 }
@@ -41,7 +36,7 @@ int err_prefix(Err *err, int r, const char *fmt, ...)
                 size_t used = n < 0 ? 0 : (size_t)n;
                 if (used < sizeof(err->text))
                         snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
-                err_make_printable(err->text);
+                utf8_make_printable(err->text);
         }
         return r;
 }

@@ -6,7 +6,8 @@
  * returned number, never the text. A text grows from the inside out: the place that failed calls err_set(),
  * each caller that knows more puts it in front with err_prefix(). One Err belongs to one thread.
  *
- * Names that come from an image are hostile: control characters are replaced by '?' in every text.
+ * Names that come from an image are hostile: control characters and what is no UTF-8 are replaced by '?' in every
+ * text.
  */
 #pragma once
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/log.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,13 +51,11 @@ void log_line(LogLevel level, const char *fmt, ...)
         errno = saved;
         int n = vsnprintf(line + start, sizeof(line) - (size_t)start - 1, fmt, args);
         va_end(args);
+        if (n < 0)
+                line[start] = '\0';
+        utf8_make_printable(line + start);
 
-        size_t len = (size_t)start;
-        if (n > 0)
-                len += (size_t)n < sizeof(line) - len - 1 ? (size_t)n : sizeof(line) - len - 2;
-        for (size_t i = (size_t)start; i < len; i++)
-                if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-                        line[i] = '?';
+        size_t len = strlen(line);
         line[len++] = '\n';
 
         /* One write, so that lines of several processes do not mix; there is nobody to tell if it fails. */

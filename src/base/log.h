@@ -16,5 +16,5 @@ typedef enum LogLevel {
 /* Lines less important than `max` are left out. `program` stands in front of each line on a terminal. */
 void log_open(const char *program, LogLevel max);
 
-/* One line; control characters become '?'. */
+/* One line; control characters and what is no UTF-8 become '?'. */
 void log_line(LogLevel level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -4,6 +4,7 @@
 #include "base/mountinfo.h"
 #include "base/size.h"
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "cli/view-look.h"
 
 #include <getopt.h>
@@ -42,13 +43,13 @@ static bool list_is_read_only(const MountEntry *e)
 
 static void list_print_text(const char *text, int width)
 {
+        _cleanup_free_ char *clean = text_printable(text);
         int printed = 0;
 
-        for (; *text; text++) {
-                unsigned char c = (unsigned char)*text;
-                putchar(c < 0x20 || c == 0x7f ? '?' : c);
+        for (const char *c = clean; c && *c; c++) {
+                putchar(*c);
                 /* The bytes after the first of a UTF-8 character take no room. */
-                printed += (c & 0xc0) != 0x80;
+                printed += ((unsigned char)*c & 0xc0) != 0x80;
         }
         printf("%*s", printed < width ? width - printed + 1 : 1, "");
 }

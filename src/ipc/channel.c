@@ -186,12 +186,11 @@ int channel_receive(int channel, Message *ret, int *ret_fd, Err *err)
         ssize_t n;
 
         do {
-                packet = (struct msghdr){
-                        .msg_iov = &iov,
-                        .msg_iovlen = 1,
-                        .msg_control = control.bytes,
-                        .msg_controllen = sizeof(control.bytes),
-                };
+                packet = (struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 };
+                if (ret_fd) {
+                        packet.msg_control = control.bytes;
+                        packet.msg_controllen = sizeof(control.bytes);
+                }
                 n = recvmsg(channel, &packet, MSG_CMSG_CLOEXEC);
         } while (n < 0 && errno == EINTR);
         if (n < 0 && errno == ECONNRESET)
@@ -203,13 +202,16 @@ int channel_receive(int channel, Message *ret, int *ret_fd, Err *err)
         channel_fds_collect(&fds, &packet);
         if (n == 0 && fds.count == 0)
                 return 0;
-        if (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+        if (packet.msg_flags & MSG_TRUNC)
                 return err_set(err, EBADMSG, "message is longer than any that exists");
+        if (packet.msg_flags & MSG_CTRUNC)
+                return err_set(err, EBADMSG, "message came with too many descriptors");
 
         int r = channel_check(&m, (size_t)n, fds.count, err);
         if (r < 0)
                 return r;
         *ret = m;
-        *ret_fd = fds.count > 0 ? fd_take(&fds.fds[0]) : -1;
+        if (ret_fd)
+                *ret_fd = fds.count > 0 ? fd_take(&fds.fds[0]) : -1;
         return 1;
 }

@@ -2,13 +2,13 @@
 #include "sandbox/sandbox.h"
 
 #include "base/barrier.h"
+#include "base/capabilities.h"
 #include "sandbox/build.h"
 #include "sandbox/filter.h"
 #include "sandbox/landlock.h"
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -19,7 +19,6 @@
 enum {
         /* A chain of 32 layers with a data file each, a session for each of 16 threads, and some more. */
         SANDBOX_FILES_MAX = 128,
-        SANDBOX_CAPABILITIES_MAX = 64,
 };
 
 /* Addresses, not memory: programs and libraries, two heaps of 128 MiB, 16 threads with buffers of 16 MiB at most, and
@@ -75,13 +74,6 @@ static int sandbox_set_limits(const SandboxOptions *o, Err *err)
         return r;
 }
 
-/* Without CAP_SETPCAP the bounding set stays. That takes nothing away: with no_new_privs no program gives any. */
-static void sandbox_drop_bounding(void)
-{
-        for (unsigned long c = 0; c < SANDBOX_CAPABILITIES_MAX; c++)
-                (void)prctl(PR_CAPBSET_DROP, c, 0UL, 0UL, 0UL);
-}
-
 static int sandbox_switch_user(const SandboxOptions *o, Err *err)
 {
         if (setgroups(0, NULL) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 ||
@@ -92,13 +84,8 @@ static int sandbox_switch_user(const SandboxOptions *o, Err *err)
 
 static int sandbox_drop_capabilities(Err *err)
 {
-        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0UL, 0UL, 0UL) < 0 ||
-            syscall(SYS_capset, &header, none) < 0)
-                return err_set(err, errno, "cannot drop capabilities: %m");
-        return 0;
+        int r = capabilities_keep(0);
+        return r < 0 ? err_set(err, -r, "cannot drop capabilities: %m") : 0;
 }
 
 /* Notes what a step that may be lacking has given; other failures stay failures. */
@@ -118,7 +105,7 @@ static int sandbox_drop_rights(const SandboxOptions *o, SandboxReport *report, E
                 report->applied |= BARRIER_BIT(BARRIER_NETWORK);
 
         int r = sandbox_note(report, BARRIER_LIMITS, sandbox_set_limits(o, err));
-        sandbox_drop_bounding();
+        capabilities_bound(0);
         if (r >= 0 && o->switch_user)
                 r = sandbox_note(report, BARRIER_USER, sandbox_switch_user(o, err));
         if (r >= 0)

@@ -6,6 +6,7 @@
 #include "build-config.h"
 #include "config/config.h"
 #include "supervisor/manager.h"
+#include "supervisor/privileges.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -266,6 +267,24 @@ static int main_simplify(int status)
         return status == EX_USAGE ? 2 : 1;
 }
 
+static int main_run(Arguments *a, Config *c, int argc, char **argv)
+{
+        Err err = { "" };
+
+        if (privileges_reduce(PRIVILEGES_STARTING, NULL, &err) < 0) {
+                log_line(LOG_LEVEL_ERROR, "%s", err.text);
+                return EX_OSERR;
+        }
+        main_fill_options(a->options);
+        int status = main_configure(a, c, argc, argv);
+        if (status < 0)
+                status = main_tidy(a);
+        if (status >= 0)
+                return status;
+        a->manager.rule = main_choose_rule(a);
+        return manager_run(c, &a->manager);
+}
+
 int main(int argc, char **argv)
 {
         Arguments a = { .manager.ready_fd = -1 };
@@ -274,13 +293,7 @@ int main(int argc, char **argv)
         config_init(&c);
         if (inherited_fill_stdio() < 0)
                 return EX_OSERR;
-        main_fill_options(a.options);
         log_open("rawview", LOG_LEVEL_NOTICE);
-        int status = main_configure(&a, &c, argc, argv);
-        a.manager.rule = main_choose_rule(&a);
-        if (status < 0)
-                status = main_tidy(&a);
-        if (status < 0)
-                status = manager_run(&c, &a.manager);
+        int status = main_run(&a, &c, argc, argv);
         return a.for_command ? main_simplify(status) : status;
 }

@@ -8,6 +8,8 @@
 #include "ipc/channel.h"
 #include "supervisor/image.h"
 #include "supervisor/look.h"
+#include "supervisor/notify.h"
+#include "supervisor/privileges.h"
 #include "supervisor/ready.h"
 #include "supervisor/stop.h"
 #include "supervisor/watch.h"
@@ -18,10 +20,13 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 
 enum {
         MANAGER_LOOK_MS = 30 * 1000,
+        /* To start some threads. */
+        MANAGER_SERVING_MS = 30 * 1000,
+        /* Opening takes as long as it takes: an image may be repaired, a disk slow. After this we say so. */
+        MANAGER_PATIENCE_MS = 10 * 1000,
 };
 
 static int manager_catch_signals(Manager *m, Err *err)
@@ -54,16 +59,31 @@ static int manager_open_files(Manager *m, Err *err)
         return r < 0 ? err_prefix(err, r, "%s", c->path) : 0;
 }
 
-/* Until the worker has come so far; fails when it cannot, or when we are told to stop. */
-static int manager_wait_for(Manager *m, Stage stage, Err *err)
+static int manager_wait(Manager *m, Stage stage, int limit_ms)
 {
-        while (m->stage < stage && m->failure_code == 0 && !m->worker_gone) {
-                if (m->stop_asked)
-                        return err_set(err, ECANCELED, "stopped before the view was up");
-                int r = watch_step(m, -1, -1);
+        int64_t end = watch_now_ms() + limit_ms;
+
+        while (m->stage < stage && m->failure_code == 0 && !m->worker_gone && !m->stop_asked) {
+                int64_t left = end - watch_now_ms();
+                if (limit_ms >= 0 && left <= 0)
+                        return -ETIMEDOUT;
+                int r = watch_step(m, -1, limit_ms >= 0 ? (int)left : -1);
                 if (r < 0)
-                        return err_set(err, -r, "cannot wait: %m");
+                        return r;
         }
+        return 0;
+}
+
+/* Until the worker has come so far; fails when it cannot, or when we are told to stop. */
+static int manager_wait_for(Manager *m, Stage stage, int limit_ms, Err *err)
+{
+        int r = manager_wait(m, stage, limit_ms);
+        if (r == -ETIMEDOUT)
+                return r;
+        if (r < 0)
+                return err_set(err, -r, "cannot wait: %m");
+        if (m->stop_asked && m->stage < stage)
+                return err_set(err, ECANCELED, "stopped before the view was up");
         if (m->failure_code != 0)
                 return err_set(err, m->failure_code, "%s", m->failure.text);
         if (m->stage == STAGE_DONE && stage != STAGE_DONE)
@@ -72,13 +92,25 @@ static int manager_wait_for(Manager *m, Stage stage, Err *err)
         return 0;
 }
 
+static int manager_wait_until_open(Manager *m, Err *err)
+{
+        int r = manager_wait_for(m, STAGE_SEALED, MANAGER_PATIENCE_MS, err);
+        if (r != -ETIMEDOUT)
+                return r;
+        log_line(LOG_LEVEL_NOTICE, "%s: is still being opened", m->config->path);
+        notify_status("", "%s is still being opened", m->config->path);
+        return manager_wait_for(m, STAGE_SEALED, -1, err);
+}
+
 static int manager_open_image(Manager *m, Err *err)
 {
         const Config *c = m->config;
         Message message = { .kind = MESSAGE_IMAGE };
 
         m->phase = PHASE_SERVE;
-        int r = worker_spawn(m->options->background, &m->worker, err);
+        int r = worker_spawn(&m->worker, err);
+        if (r >= 0)
+                r = privileges_reduce(PRIVILEGES_SPAWNED, NULL, err);
         if (r < 0)
                 return r;
         m->phase = PHASE_OPEN;
@@ -94,7 +126,7 @@ static int manager_open_image(Manager *m, Err *err)
         r = channel_send(m->worker.channel, &message, m->image.layers[0].fd, err);
         if (r < 0)
                 return r;
-        return manager_wait_for(m, STAGE_SEALED, err);
+        return manager_wait_until_open(m, err);
 }
 
 static int manager_mount(Manager *m, Err *err)
@@ -128,7 +160,8 @@ static int manager_start_serving(Manager *m, Err *err)
         int r = channel_send(m->worker.channel, &message, m->mount.fuse_fd, err);
         if (r < 0)
                 return r;
-        return manager_wait_for(m, STAGE_SERVING, err);
+        r = manager_wait_for(m, STAGE_SERVING, MANAGER_SERVING_MS, err);
+        return r == -ETIMEDOUT ? err_set(err, -r, "the worker does not begin to serve") : r;
 }
 
 /* A view that others cannot open and measure is not up, whatever the worker says. */
@@ -141,9 +174,11 @@ static int manager_look(Manager *m, Err *err)
         int r = look_start_first(m->target.parent, m->target.name, &a);
         if (r < 0)
                 return err_set(err, -r, "cannot look at the view: %m");
-        do
-                r = watch_step(m, a.pidfd, (int)(end - watch_now_ms()));
-        while (r == 0 && !m->worker_gone && !m->stop_asked && watch_now_ms() < end);
+        for (int64_t left = MANAGER_LOOK_MS; r == 0 && left > 0; left = end - watch_now_ms()) {
+                r = watch_step(m, a.pidfd, (int)left);
+                if (m->worker_gone || m->stop_asked || m->failure_code != 0)
+                        break;
+        }
 
         r = attempt_finish(&a, 0, &look);
         if (m->stop_asked)
@@ -202,7 +237,9 @@ static int manager_start(Manager *m, Err *err)
         if (r < 0)
                 return err_prefix(err, r, "%s", m->config->path);
         manager_log_sandbox(m);
-        r = manager_mount(m, err);
+        r = privileges_reduce(PRIVILEGES_SEALED, m->options->pid_file, err);
+        if (r >= 0)
+                r = manager_mount(m, err);
         if (r < 0)
                 return r;
         r = manager_start_serving(m, err);
@@ -240,11 +277,13 @@ static int manager_serve(Manager *m, Err *err)
         Err flush_err = { "" };
         int flushed = 0, r = 0;
 
-        while (!m->worker_gone && !m->stop_asked && r >= 0)
+        while (!m->worker_gone && !m->stop_asked && m->failure_code == 0 && r >= 0)
                 r = watch_step(m, -1, -1);
         if (r < 0)
                 return err_set(err, -r, "cannot wait: %m");
-        if (!m->worker_gone)
+        if (m->failure_code != 0)
+                stop_by_force(m);
+        else if (!m->worker_gone)
                 flushed = stop_view(m, &flush_err);
         manager_unmount(m);
 
@@ -258,18 +297,21 @@ static int manager_serve(Manager *m, Err *err)
 
 static int manager_fail(const Manager *m, int r, const Err *err)
 {
-        if (r == -ECANCELED) {
+        if (r == -ECANCELED && m->stop_asked) {
                 log_line(LOG_LEVEL_NOTICE, "%s", err->text);
                 return EX_OK;
         }
         log_line(LOG_LEVEL_ERROR, "%s", err->text);
-        sd_notifyf(0, "ERRNO=%d\nSTATUS=%s", -r, err->text);
+        notify_failure(-r, err->text);
         return exit_status(m->phase, -r);
 }
 
-/* In this order: the mount goes first, so that nobody waits for a worker that is killed. */
+/* In this order: the connection goes with the worker, so that nobody waits for one that is killed, not even we when
+ * we unmount. */
 static void manager_done(Manager *m)
 {
+        if (m->worker.pid > 0)
+                stop_by_force(m);
         if (m->mount.id != 0)
                 manager_unmount(m);
         ready_withdraw(m);
@@ -289,6 +331,7 @@ int manager_run(const Config *c, const ManagerOptions *options)
                 .worker = WORKER_NONE,
                 .mount = MOUNT_NONE,
                 .signals = -1,
+                .waiter = options->ready_fd,
         };
         Err err = { "" };
 

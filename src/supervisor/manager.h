@@ -46,6 +46,7 @@ typedef struct Manager {
         Phase phase;
         Stage stage;
         unsigned stop_asked; /* how often; twice means that it may cost data */
+        int waiter; /* options->ready_fd until it was written to; -1: nobody waits for the view */
         bool worker_gone;
         bool pid_file_written;
         MessageSealed sealed;
@@ -53,8 +54,10 @@ typedef struct Manager {
         /* Why the worker cannot be used, in its words or ours; code 0: it can. */
         int failure_code;
         Err failure;
-        /* Of the last fault that was logged. */
+        int64_t end_ms; /* when the worker, which has said goodbye, must have ended; 0: it has not */
+        /* Of the last fault that was logged, and the messages about faults since. */
         int64_t fault_ms;
+        unsigned fault_messages;
         uint64_t fault_count;
 } Manager;
 

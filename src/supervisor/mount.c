@@ -203,6 +203,8 @@ int mount_abort(const Mount *m)
         char path[64];
         struct pollfd p = { .fd = m->fuse_fd };
 
+        if (m->fuse_fd < 0)
+                return -ENOENT;
         /* It has ended already, and its number may be another connection's by now. */
         if (poll(&p, 1, 0) > 0 && p.revents & POLLERR)
                 return 0;
@@ -220,8 +222,14 @@ void mount_raise_readahead(const Mount *m)
         (void)mount_write_number(path, MOUNT_READAHEAD_KB);
 }
 
-void mount_done(Mount *m)
+void mount_close(Mount *m)
 {
         cleanup_close(&m->fuse_fd);
+        m->fuse_fd = -1;
+}
+
+void mount_done(Mount *m)
+{
+        mount_close(m);
         *m = MOUNT_NONE;
 }

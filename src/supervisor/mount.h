@@ -28,8 +28,11 @@ int mount_view(const Target *target, const Config *c, const char *source, Mount 
 /* Unmounts if the mount is still there and ours; 1: it was not. EBUSY: in use. */
 int mount_end(Mount *m, const Target *target, bool detach, Err *err);
 
-/* Ends the connection by force, so that whoever waits for it gets an error. -ENOENT: there is no way to. */
+/* Ends the connection by force, so that whoever waits for it gets an error. -ENOENT: there is no way to, or none. */
 int mount_abort(const Mount *m);
+
+/* Lets go of the connection, which ends when no worker has it either. */
+void mount_close(Mount *m);
 
 /* Lets the kernel read ahead in requests as long as they may be. Only root may; nothing is lost without. */
 void mount_raise_readahead(const Mount *m);

@@ -4,13 +4,13 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "supervisor/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <systemd/sd-journal.h>
 #include <systemd/sd-login.h>
 
@@ -44,19 +44,18 @@ static void ready_notify(const Manager *m)
         char size[SIZE_TEXT_MAX];
         const char *path = m->image.layers[0].path;
 
-        sd_notifyf(0, "READY=1\nSTATUS=%s (%s, %s, %s) as %s", strrchr(path, '/') + 1,
-                   m->sealed.format, size_format(m->sealed.size, size),
-                   m->config->writable ? "writable" : "read-only", m->target.path);
+        notify_status("READY=1", "%s (%s, %s, %s) as %s", strrchr(path, '/') + 1, m->sealed.format,
+                      size_format(m->sealed.size, size),
+                      m->config->writable ? "writable" : "read-only", m->target.path);
 }
 
-static int ready_tell_command(const Manager *m, Err *err)
+static int ready_tell_command(Manager *m, Err *err)
 {
-        int fd = m->options->ready_fd;
-
+        _cleanup_close_ int fd = fd_take(&m->waiter);
         if (fd < 0)
                 return 0;
+
         int n = dprintf(fd, "%s\n", m->target.path);
-        close(fd);
         if (n < 0)
                 return err_set(err, errno, "nobody waits for the view any more: %m");
         return 0;

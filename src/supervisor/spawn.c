@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,10 @@
 enum {
         /* Where the worker finds its end of the channel. */
         SPAWN_CHANNEL = 3,
+        /* How long a killed worker may take to end. */
+        SPAWN_END_MS = 10 * 1000,
+        /* Of what it wrote to stderr: an assertion that failed, the C library's complaint about memory. */
+        SPAWN_WORDS_MAX = 200,
 };
 
 #define SPAWN_PROGRAM "rawview-worker"
@@ -53,7 +58,8 @@ static void spawn_environment(char *ret[8])
         ret[count] = NULL;
 }
 
-static void spawn_set_stdio(bool mute)
+/* A worker that is taken over could write lines that look like ours, or drive a terminal. */
+static void spawn_set_stdio(int words)
 {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -61,21 +67,20 @@ static void spawn_set_stdio(bool mute)
                 _exit(127);
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
-        if (mute)
-                dup2(null, STDERR_FILENO);
+        dup2(words, STDERR_FILENO);
 }
 
 static _Noreturn void spawn_child(const char *program,
                                   char *const environment[],
                                   int channel,
-                                  bool mute)
+                                  int words)
 {
         char *const arguments[] = { (char *)SPAWN_PROGRAM, (char *)"3", NULL };
         sigset_t none;
 
         /* A group of its own: Ctrl-C on a terminal is for the supervisor, which then ends the view in order. */
         setpgid(0, 0);
-        spawn_set_stdio(mute);
+        spawn_set_stdio(words);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
 
@@ -88,28 +93,46 @@ static _Noreturn void spawn_child(const char *program,
         _exit(127);
 }
 
-int worker_spawn(bool mute, Worker *ret, Err *err)
+/* Our end of the channel does not block: a worker that never reads must not keep us from hearing signals. */
+static int spawn_make_channel(int ends[2], Err *err)
+{
+        int r = channel_pair(ends, err);
+        if (r < 0)
+                return r;
+        if (fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
+                return 0;
+        r = err_set(err, errno, "cannot change the flags of a socket: %m");
+        close(ends[0]);
+        close(ends[1]);
+        return r;
+}
+
+int worker_spawn(Worker *ret, Err *err)
 {
         char program[PATH_MAX];
         char *environment[8];
-        int ends[2];
+        int ends[2], pipe_ends[2];
 
         spawn_find_program(program);
         spawn_environment(environment);
         if (access(program, X_OK) < 0)
                 return err_set(err, errno, "cannot start %s: %m", program);
-        int r = channel_pair(ends, err);
+        int r = spawn_make_channel(ends, err);
         if (r < 0)
                 return r;
 
         _cleanup_close_ int ours = ends[0], theirs = ends[1];
+        if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) < 0)
+                return err_set(err, errno, "cannot make a pipe: %m");
+
+        _cleanup_close_ int heard = pipe_ends[0], said = pipe_ends[1];
         pid_t pid = fork();
         if (pid < 0)
                 return err_set(err, errno, "cannot fork: %m");
         if (pid == 0)
-                spawn_child(program, environment, theirs, mute);
+                spawn_child(program, environment, theirs, said);
 
-        Worker w = { .pid = pid, .pidfd = -1, .channel = fd_take(&ours) };
+        Worker w = { .pid = pid, .pidfd = -1, .channel = fd_take(&ours), .words = fd_take(&heard) };
         w.pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
         if (w.pidfd < 0) {
                 r = err_set(err, errno, "cannot watch the worker: %m");
@@ -131,8 +154,20 @@ bool worker_find_user(uint32_t *ret_uid, uint32_t *ret_gid)
         return true;
 }
 
+/* "": it said nothing. */
+static void worker_read_words(const Worker *w, char ret[SPAWN_WORDS_MAX + 8])
+{
+        char words[SPAWN_WORDS_MAX];
+        ssize_t n = w->words < 0 ? -1 : read(w->words, words, sizeof(words) - 1);
+
+        words[n < 0 ? 0 : n] = '\0';
+        words[strcspn(words, "\n")] = '\0';
+        snprintf(ret, SPAWN_WORDS_MAX + 8, "%s%s", words[0] ? ": " : "", words);
+}
+
 int worker_reap(Worker *w, Err *err)
 {
+        char words[SPAWN_WORDS_MAX + 8];
         int status = 0;
         pid_t pid;
 
@@ -142,11 +177,13 @@ int worker_reap(Worker *w, Err *err)
         w->pid = -1;
         if (pid < 0)
                 return err_set(err, ECHILD, "the worker is gone: %m");
+        worker_read_words(w, words);
         if (WIFSIGNALED(status))
-                return err_set(err, ECHILD, "the worker was ended by signal %d (%s)",
-                               WTERMSIG(status), strsignal(WTERMSIG(status)));
+                return err_set(err, ECHILD, "the worker was ended by signal %d (%s)%s",
+                               WTERMSIG(status), strsignal(WTERMSIG(status)), words);
         if (WEXITSTATUS(status) != 0)
-                return err_set(err, ECHILD, "the worker ended with status %d", WEXITSTATUS(status));
+                return err_set(err, ECHILD, "the worker ended with status %d%s",
+                               WEXITSTATUS(status), words);
         err_set(err, ECHILD, "the worker ended");
         return 0;
 }
@@ -159,10 +196,14 @@ void worker_kill(Worker *w)
 
 void worker_done(Worker *w)
 {
+        struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
+
         worker_kill(w);
-        if (w->pid > 0)
+        /* One that could not be watched is reaped all the same; it has hardly begun. */
+        if (w->pid > 0 && (w->pidfd < 0 || poll(&p, 1, SPAWN_END_MS) > 0))
                 (void)worker_reap(w, NULL);
         cleanup_close(&w->pidfd);
         cleanup_close(&w->channel);
+        cleanup_close(&w->words);
         *w = WORKER_NONE;
 }

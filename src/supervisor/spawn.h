@@ -13,20 +13,22 @@
 typedef struct Worker {
         pid_t pid;   /* -1: none */
         int pidfd;   /* readable when it has ended */
-        int channel; /* our end; -1 after the other end was closed */
+        int channel; /* our end, which never blocks; -1 after the other end was closed */
+        int words;   /* what it writes to stderr; read when it has ended */
 } Worker;
 
-#define WORKER_NONE                                    \
-        (Worker)                                       \
-        {                                              \
-                .pid = -1, .pidfd = -1, .channel = -1, \
+#define WORKER_NONE                                                 \
+        (Worker)                                                    \
+        {                                                           \
+                .pid = -1, .pidfd = -1, .channel = -1, .words = -1, \
         }
 
-/* Its stdin and stdout are /dev/null; so is its stderr when `mute`, for one that outlives its terminal. */
-int worker_spawn(bool mute, Worker *ret, Err *err);
+/* Its stdin and stdout are /dev/null, its stderr is a pipe: it can neither write to the journal nor to a terminal. */
+int worker_spawn(Worker *ret, Err *err);
 
-/* Waits for one that has ended or been killed. Fills `err` with how it ended ("was ended by signal 11 …") and returns
- * 0 when it exited with status 0, -ECHILD otherwise. */
+/* Waits for one that has ended or been killed. Fills `err` with how it ended ("was ended by signal 11 …"), with the
+ * first line of its stderr where it was no ordinary end, and returns 0 when it exited with status 0, -ECHILD
+ * otherwise. */
 int worker_reap(Worker *w, Err *err);
 
 /* The user that a worker of root's becomes. False: we are not root, or there is no such user. */
@@ -34,5 +36,5 @@ bool worker_find_user(uint32_t *ret_uid, uint32_t *ret_gid);
 
 void worker_kill(Worker *w);
 
-/* Kills and reaps what still runs. */
+/* Kills and reaps what still runs. One that the kernel does not let go is left to it after a while. */
 void worker_done(Worker *w);

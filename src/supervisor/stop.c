@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "supervisor/look.h"
+#include "supervisor/notify.h"
 #include "supervisor/watch.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@ enum {
         STOP_BUSY_MS = 3 * 1000,
         STOP_RETRY_MS = 100,
         STOP_HOLDERS_MS = 5 * 1000,
+        /* For a worker that has nothing to wait for. */
         STOP_ABORTED_MS = 30 * 1000,
         STOP_URGENT_MS = 1000,
 };
@@ -32,6 +34,22 @@ static void stop_ask_for_time(void)
 static bool stop_is_urgent(const Manager *m)
 {
         return m->stop_asked > 1;
+}
+
+/* Until the worker is gone: 0, or -ETIMEDOUT. */
+static int stop_wait(Manager *m, int limit_ms)
+{
+        int64_t end = watch_now_ms() + limit_ms;
+        int64_t left = limit_ms;
+        int r = 0;
+
+        while (r >= 0 && left > 0 && !m->worker_gone && m->failure_code == 0 &&
+               !stop_is_urgent(m)) {
+                stop_ask_for_time();
+                r = watch_step(m, -1, left < STOP_SAY_MS ? (int)left : STOP_SAY_MS);
+                left = end - watch_now_ms();
+        }
+        return r < 0 ? r : watch_worker_end(m, STOP_URGENT_MS);
 }
 
 /* Whatever programs have written is with the worker afterwards, and on disk as far as it could be. */
@@ -48,7 +66,8 @@ static int stop_flush(Manager *m, Err *err)
         do {
                 stop_ask_for_time();
                 r = watch_step(m, a.pidfd, STOP_SAY_MS);
-        } while (r == 0 && !m->worker_gone && !stop_is_urgent(m) && watch_now_ms() < end);
+        } while (r == 0 && !m->worker_gone && m->failure_code == 0 && !stop_is_urgent(m) &&
+                 watch_now_ms() < end);
 
         r = attempt_finish(&a, 0, NULL);
         /* Somebody has unmounted it: the worker flushes when it sees that. */
@@ -66,7 +85,7 @@ static int stop_try_unmount(Manager *m, Err *err)
                 int r = mount_end(&m->mount, &m->target, false, err);
                 if (r >= 0)
                         return 0;
-                if (r != -EBUSY || watch_now_ms() >= end || m->worker_gone)
+                if (r != -EBUSY || watch_now_ms() >= end || m->worker_gone || stop_is_urgent(m))
                         return r;
                 (void)watch_worker_end(m, STOP_RETRY_MS);
         }
@@ -94,36 +113,38 @@ static int stop_detach(Manager *m)
         if (r < 0)
                 log_line(LOG_LEVEL_WARNING, "%s: cannot be unmounted: %s", m->target.path,
                          err.text);
-        if (watch_worker_end(m, STOP_HOLDERS_MS) == 0)
+        if (stop_wait(m, STOP_HOLDERS_MS) == 0)
                 return 0;
         stop_cut_off(m);
-        stop_ask_for_time();
-        return watch_worker_end(m, STOP_ABORTED_MS);
+        return stop_wait(m, STOP_ABORTED_MS);
 }
 
-/* The worker sees that the file system is gone, flushes what it has and ends. */
-static int stop_wait_for_flush(Manager *m)
+/* The worker sees that the file system is gone, flushes what it has and ends. One that has nothing to flush, or could
+ * not when it was asked to, gets no time for it. */
+static int stop_wait_for_flush(Manager *m, bool may_flush)
 {
-        int64_t end = watch_now_ms() + STOP_FLUSH_MS;
-        int r = 0;
+        return stop_wait(m, may_flush ? STOP_FLUSH_MS : STOP_ABORTED_MS);
+}
 
-        while (r >= 0 && !m->worker_gone && !stop_is_urgent(m) && watch_now_ms() < end) {
-                stop_ask_for_time();
-                r = watch_step(m, -1, STOP_SAY_MS);
-        }
-        return r < 0 ? r : watch_worker_end(m, STOP_URGENT_MS);
+void stop_by_force(Manager *m)
+{
+        worker_kill(&m->worker);
+        (void)mount_abort(&m->mount);
+        (void)watch_worker_end(m, STOP_ABORTED_MS);
+        mount_close(&m->mount);
 }
 
 int stop_view(Manager *m, Err *err)
 {
         Err ignored = { "" };
 
-        sd_notify(0, "STOPPING=1\nSTATUS=Unmounting");
+        notify_status("STOPPING=1", "Unmounting");
         int flushed = stop_flush(m, err);
-        int r = stop_try_unmount(m, &ignored) < 0 ? stop_detach(m) : stop_wait_for_flush(m);
+        bool may_flush = m->config->writable && flushed >= 0;
+        int r = stop_try_unmount(m, &ignored) < 0 ? stop_detach(m)
+                                                  : stop_wait_for_flush(m, may_flush);
         if (r < 0) {
-                worker_kill(&m->worker);
-                (void)watch_worker_end(m, STOP_ABORTED_MS);
+                stop_by_force(m);
                 return err_set(err, ETIMEDOUT, "the worker did not end and was killed");
         }
         return flushed;

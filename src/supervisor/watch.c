@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -17,7 +18,15 @@
 enum {
         /* A broken disk makes a fault a request; the log gets one line a minute. */
         WATCH_FAULT_MS = 60 * 1000,
+        /* A worker sends one message about faults a minute. */
+        WATCH_FAULT_MESSAGES_MAX = 60,
+        /* Who has said that all is done has nothing more to do. Under a sanitizer that takes a while. */
+        WATCH_END_MS = 20 * 1000,
+        /* What a dead worker can have left in the channel, and more. */
+        WATCH_LAST_WORDS_MAX = 1000,
 };
+
+#define WATCH_FORMAT_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789-"
 
 int64_t watch_now_ms(void)
 {
@@ -35,6 +44,13 @@ static void watch_fail_worker(Manager *m, int code, const char *text)
         }
 }
 
+static void watch_close_channel(Manager *m)
+{
+        cleanup_close(&m->worker.channel);
+        m->worker.channel = -1;
+}
+
+/* Nothing more is heard of it. */
 static void watch_take_violation(Manager *m, const char *text)
 {
         Err err;
@@ -42,6 +58,14 @@ static void watch_take_violation(Manager *m, const char *text)
         err_set(&err, EPROTO, "the worker broke the rules (%s) and was ended", text);
         watch_fail_worker(m, ECHILD, err.text);
         worker_kill(&m->worker);
+        watch_close_channel(m);
+}
+
+/* It may finish, but not for ever. */
+static void watch_take_goodbye(Manager *m)
+{
+        if (m->end_ms == 0)
+                m->end_ms = watch_now_ms() + WATCH_END_MS;
 }
 
 static void watch_take_open(Manager *m, const MessageOpen *ask)
@@ -61,14 +85,47 @@ static void watch_take_fault(Manager *m, const MessageFault *f)
         int64_t now = watch_now_ms();
 
         m->fault_count += f->count;
-        if (m->fault_ms && now - m->fault_ms < WATCH_FAULT_MS)
+        if (m->fault_ms && now - m->fault_ms < WATCH_FAULT_MS) {
+                if (++m->fault_messages > WATCH_FAULT_MESSAGES_MAX)
+                        watch_take_violation(m, "it tells of faults without end");
                 return;
+        }
+        m->fault_messages = 0;
         errno = f->code;
         log_line(LOG_LEVEL_ERROR,
                  "%s: %s of %" PRIu64 " bytes at %" PRIu64 ": %m (%" PRIu64 " failed so far)",
                  m->image.layers[0].path, operations[f->is_write < 3 ? f->is_write : 3], f->len,
                  f->off, m->fault_count);
         m->fault_ms = now;
+}
+
+static void watch_take_sealed(Manager *m, const MessageSealed *sealed)
+{
+        size_t len = strlen(sealed->format);
+
+        if (len == 0 || strspn(sealed->format, WATCH_FORMAT_LETTERS) != len) {
+                watch_take_violation(m, "the name of its format is none");
+                return;
+        }
+        m->sealed = *sealed;
+        m->stage = STAGE_SEALED;
+}
+
+static void watch_take_failed(Manager *m, const MessageError *error)
+{
+        watch_fail_worker(m, error->code,
+                          error->text[0] ? error->text : "the worker failed and does not say why");
+}
+
+/* What it says was not believed before, and is not now: a failure without a text is one all the same. */
+static void watch_take_done(Manager *m, const MessageDone *done)
+{
+        m->done = *done;
+        m->stage = STAGE_DONE;
+        if (done->code != 0 && !done->text[0])
+                snprintf(m->done.text, sizeof(m->done.text),
+                         "the worker could not end well and does not say why");
+        watch_take_goodbye(m);
 }
 
 /* Is this the time for such a message? */
@@ -105,11 +162,10 @@ static void watch_take_message(Manager *m, const Message *message)
                 watch_take_open(m, &message->open);
                 break;
         case MESSAGE_SEALED:
-                m->sealed = message->sealed;
-                m->stage = STAGE_SEALED;
+                watch_take_sealed(m, &message->sealed);
                 break;
         case MESSAGE_FAILED:
-                watch_fail_worker(m, message->error.code, message->error.text);
+                watch_take_failed(m, &message->error);
                 break;
         case MESSAGE_SERVING:
                 m->stage = STAGE_SERVING;
@@ -118,42 +174,37 @@ static void watch_take_message(Manager *m, const Message *message)
                 watch_take_fault(m, &message->fault);
                 break;
         default:
-                m->done = message->done;
-                m->stage = STAGE_DONE;
+                watch_take_done(m, &message->done);
                 break;
         }
 }
 
-/* Takes one message; false: no more will come. */
-static bool watch_take_packet(Manager *m)
+/* Takes one message. The channel is closed when no more will come. */
+static void watch_take_packet(Manager *m)
 {
         Message message;
-        _cleanup_close_ int fd = -1;
         Err err = { "" };
 
-        int r = channel_receive(m->worker.channel, &message, &fd, &err);
-        if (r > 0) {
+        int r = channel_receive(m->worker.channel, &message, NULL, &err);
+        if (r > 0)
                 watch_take_message(m, &message);
-                return true;
-        }
-        if (r < 0)
+        else if (r < 0)
                 watch_take_violation(m, err.text);
-        return false;
-}
-
-static void watch_close_channel(Manager *m)
-{
-        cleanup_close(&m->worker.channel);
-        m->worker.channel = -1;
+        else
+                watch_close_channel(m);
+        if (m->worker.channel < 0)
+                watch_take_goodbye(m);
 }
 
 /* What it said last may be waiting still. */
 static void watch_take_end(Manager *m)
 {
-        struct pollfd p = { .fd = m->worker.channel, .events = POLLIN };
-
-        while (p.fd >= 0 && poll(&p, 1, 0) > 0 && watch_take_packet(m))
-                ;
+        for (int i = 0; i < WATCH_LAST_WORDS_MAX && m->worker.channel >= 0; i++) {
+                struct pollfd p = { .fd = m->worker.channel, .events = POLLIN };
+                if (poll(&p, 1, 0) <= 0)
+                        break;
+                watch_take_packet(m);
+        }
         watch_close_channel(m);
 
         Err err;
@@ -177,6 +228,35 @@ static void watch_take_signal(Manager *m)
                          m->config->path);
 }
 
+/* Whoever started us was interrupted, and would never learn that the view is there. */
+static void watch_take_waiter_gone(Manager *m)
+{
+        m->waiter = -1;
+        watch_fail_worker(m, EPIPE, "nobody waits for the view any more");
+}
+
+/* What it may still take to end, or `timeout_ms` where that is less. */
+static int watch_limit(const Manager *m, int timeout_ms)
+{
+        if (m->end_ms == 0 || m->worker_gone)
+                return timeout_ms;
+        int64_t left = m->end_ms - watch_now_ms();
+        if (left < 0)
+                left = 0;
+        return timeout_ms < 0 || left < timeout_ms ? (int)left : timeout_ms;
+}
+
+/* One that has ended already is heard of in the same step, so this is asked last. One that was killed can be in the
+ * middle of a request that nobody answers: it is asked for again, but never waited for without a pause. */
+static void watch_end_late_worker(Manager *m)
+{
+        if (m->end_ms == 0 || m->worker_gone || watch_now_ms() < m->end_ms)
+                return;
+        watch_fail_worker(m, ECHILD, "the worker said goodbye, but did not end, and was killed");
+        worker_kill(&m->worker);
+        m->end_ms = watch_now_ms() + WATCH_END_MS;
+}
+
 /* The /dev/fuse descriptor is not among them: each request would wake us, too. That the connection has ended is heard
  * from the worker, which reads there. */
 int watch_step(Manager *m, int extra_fd, int timeout_ms)
@@ -186,20 +266,23 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 { .fd = m->worker.channel, .events = POLLIN },
                 { .fd = m->worker_gone ? -1 : m->worker.pidfd, .events = POLLIN },
                 { .fd = extra_fd, .events = POLLIN },
+                /* A pipe that nobody reads any more is an error even to who asks for nothing. */
+                { .fd = m->waiter },
         };
 
-        int n = poll(p, 4, timeout_ms);
+        int n = poll(p, sizeof(p) / sizeof(p[0]), watch_limit(m, timeout_ms));
         if (n < 0 && errno != EINTR)
                 return -errno;
-        if (n <= 0)
-                return 0;
-        if (p[0].revents)
+        if (n > 0 && p[0].revents)
                 watch_take_signal(m);
-        if (p[1].revents && !watch_take_packet(m))
-                watch_close_channel(m);
-        if (p[2].revents)
+        if (n > 0 && p[4].revents)
+                watch_take_waiter_gone(m);
+        if (n > 0 && p[1].revents)
+                watch_take_packet(m);
+        if (n > 0 && p[2].revents)
                 watch_take_end(m);
-        return p[3].revents != 0;
+        watch_end_late_worker(m);
+        return n > 0 && p[3].revents != 0;
 }
 
 int watch_worker_end(Manager *m, int limit_ms)

@@ -41,7 +41,7 @@ descriptors_of()
     local fd
     for fd in "/proc/$1/fd"/*; do
         readlink "$fd"
-    done | sed -e 's/^socket:.*/socket/' | sort -u | tr '\n' ' '
+    done | sed -e 's/^\(socket\|pipe\):.*/\1/' | sort -u | tr '\n' ' '
 }
 
 for image in disk.raw disk.qcow2; do
@@ -50,7 +50,7 @@ for image in disk.raw disk.qcow2; do
     WORKER=$(worker_of "$(pid_of view)")
     confined "$WORKER"
     equal "bounding set" "$(sed -n 's/^CapBnd:[[:space:]]*//p' "/proc/$WORKER/status")" 0000000000000000
-    equal "descriptors" "$(descriptors_of "$WORKER")" "/dev/fuse /dev/null $W/$image anon_inode:[eventfd] socket "
+    equal "descriptors" "$(descriptors_of "$WORKER")" "/dev/fuse /dev/null $W/$image anon_inode:[eventfd] pipe socket "
     [[ $(readlink "/proc/$WORKER/ns/net") != "$(readlink /proc/self/ns/net)" ]] || fail "the worker has the network"
     cmp mp expected.raw
     down view

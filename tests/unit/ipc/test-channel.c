@@ -191,7 +191,7 @@ static void test_packets_that_make_no_sense_are_refused(void **state)
                 { "two descriptors", MESSAGE_OPENED, HEADER + OPENED, HEADER + OPENED, 2,
                   "message OPENED came with 2 descriptors, not 1" },
                 { "forty descriptors", MESSAGE_OPENED, HEADER + OPENED, HEADER + OPENED, 40,
-                  "message is longer than any that exists" },
+                  "message came with too many descriptors" },
                 { "longer than any", MESSAGE_SERVING, HEADER, sizeof(Message) + 1, 0,
                   "message is longer than any that exists" },
         };
@@ -212,6 +212,38 @@ static void test_packets_that_make_no_sense_are_refused(void **state)
                 assert_string_equal(err.text, cases[i].text);
                 assert_int_equal(count_open_fds(), fds_before);
         }
+}
+
+/* Where none is ever wanted, none gets as far as having a number here. */
+static void test_descriptors_can_be_kept_out(void **state)
+{
+        Pair *p = *state;
+        static const struct {
+                size_t fd_count;
+                int result;
+        } cases[] = { { 0, 1 }, { 1, -EBADMSG }, { 40, -EBADMSG } };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Message m = { .kind = MESSAGE_SERVING, .len = HEADER };
+                size_t fds_before = count_open_fds();
+
+                send_raw(p->fds[0], &m, HEADER, p->file, cases[i].fd_count);
+                assert_int_equal(channel_receive(p->fds[1], &m, NULL, NULL), cases[i].result);
+                assert_int_equal(count_open_fds(), fds_before);
+        }
+}
+
+static void test_who_does_not_read_blocks_nobody(void **state)
+{
+        Pair *p = *state;
+        int r = 0;
+
+        assert_int_equal(fcntl(p->fds[0], F_SETFL, O_NONBLOCK), 0);
+        for (int i = 0; r == 0 && i < 100000; i++) {
+                Message m = { .kind = MESSAGE_REFUSED };
+                r = channel_send(p->fds[0], &m, -1, NULL);
+        }
+        assert_int_equal(r, -EAGAIN);
 }
 
 static void test_texts_without_end_are_refused(void **state)
@@ -314,6 +346,8 @@ int main(void)
                 CASE(test_an_unread_message_of_ours_does_not_hide_the_end),
                 CASE(test_unknown_kinds_are_not_sent),
                 CASE(test_packets_that_make_no_sense_are_refused),
+                CASE(test_descriptors_can_be_kept_out),
+                CASE(test_who_does_not_read_blocks_nobody),
                 CASE(test_texts_without_end_are_refused),
                 CASE(test_init_lengths_stay_within_their_arrays),
                 CASE(test_signals_do_not_disturb_waiting),

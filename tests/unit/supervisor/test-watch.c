@@ -33,7 +33,9 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
         int ends[2];
         sigset_t set;
 
-        *rig = (Rig){ .m = { .config = &rig->config, .stage = stage, .signals = -1 } };
+        *rig = (Rig){
+                .m = { .config = &rig->config, .stage = stage, .signals = -1, .waiter = -1 }
+        };
         config_init(&rig->config);
         rig->config.path = strdup("/dev/null");
         rig->m.image = (Broker){
@@ -62,6 +64,7 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
                 .pid = pid,
                 .pidfd = (int)syscall(SYS_pidfd_open, pid, 0U),
                 .channel = ends[0],
+                .words = -1,
         };
         rig->worker_end = ends[1];
 }
@@ -111,6 +114,8 @@ static void test_each_word_has_its_time(void **state)
         for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
                 Rig rig;
                 Message message = { .kind = cases[c].kind };
+                if (cases[c].kind == MESSAGE_SEALED)
+                        strcpy(message.sealed.format, "raw");
                 rig_start(&rig, cases[c].stage, -1);
                 rig_say(&rig, &message);
                 bool violated = strstr(rig.m.failure.text, "broke the rules") != NULL;
@@ -171,6 +176,133 @@ static void test_nonsense_ends_the_worker(void **state)
         assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
         assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
         assert_non_null(strstr(rig.m.failure.text, "broke the rules"));
+        rig_end(&rig);
+}
+
+static void test_names_of_formats(void **state)
+{
+        static const struct {
+                const char *name;
+                bool allowed;
+        } cases[] = {
+                { "qcow2", true },    { "luks-2", true },
+                { "", false },        { "x\nMAINPID=1\nREADY=1", false },
+                { "\033[2J", false }, { "QCOW2", false },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Rig rig;
+                Message sealed = { .kind = MESSAGE_SEALED };
+                rig_start(&rig, STAGE_OPENING, -1);
+                strcpy(sealed.sealed.format, cases[c].name);
+                rig_say(&rig, &sealed);
+                assert_int_equal(rig.m.stage == STAGE_SEALED, cases[c].allowed);
+                assert_int_equal(rig.m.failure_code, cases[c].allowed ? 0 : ECHILD);
+                rig_end(&rig);
+        }
+}
+
+static void test_failures_have_words(void **state)
+{
+        static const struct {
+                int code;
+                const char *text, *heard;
+                int code_heard;
+        } cases[] = {
+                { EBADMSG, "qcow2: version 4", "qcow2: version 4", EBADMSG },
+                { 0, "x\nREADY=1", "x?READY=1", EIO },
+                { -5, "", "the worker failed and does not say why", EIO },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Rig rig;
+                Message failed = { .kind = MESSAGE_FAILED }, done = { .kind = MESSAGE_DONE };
+                rig_start(&rig, STAGE_OPENING, -1);
+                failed.error.code = cases[c].code;
+                strcpy(failed.error.text, cases[c].text);
+                rig_say(&rig, &failed);
+                assert_int_equal(rig.m.failure_code, cases[c].code_heard);
+                assert_string_equal(rig.m.failure.text, cases[c].heard);
+
+                rig.m.stage = STAGE_SERVING;
+                done.done.code = EIO;
+                rig_say(&rig, &done);
+                assert_true(rig.m.done.text[0]);
+                rig_end(&rig);
+        }
+}
+
+/* Faults are counted from messages; the count that they carry is only told. */
+static void test_a_flood_of_faults(void **state)
+{
+        Rig rig;
+        int heard = 0;
+
+        rig_start(&rig, STAGE_SERVING, -1);
+        for (; heard < 1000 && rig.m.failure_code == 0; heard++) {
+                Message fault = { .kind = MESSAGE_FAULT, .fault.code = EIO };
+                rig_say(&rig, &fault);
+        }
+        assert_in_range(heard, 10, 100);
+        assert_non_null(strstr(rig.m.failure.text, "without end"));
+        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+        rig_end(&rig);
+}
+
+static void test_descriptors_are_not_taken(void **state)
+{
+        Rig rig;
+        Message open = { .kind = MESSAGE_OPEN };
+
+        rig_start(&rig, STAGE_OPENING, -1);
+        assert_int_equal(channel_send(rig.worker_end, &open, STDIN_FILENO, NULL), 0);
+        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
+        assert_non_null(strstr(rig.m.failure.text, "too many descriptors"));
+        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+        rig_end(&rig);
+}
+
+static void test_who_says_goodbye_must_go(void **state)
+{
+        for (int by_closing = 0; by_closing < 2; by_closing++) {
+                Rig rig;
+                Message done = { .kind = MESSAGE_DONE };
+                rig_start(&rig, STAGE_SERVING, -1);
+                assert_int_equal(rig.m.end_ms, 0);
+                if (by_closing) {
+                        /* The child has this end as well. */
+                        shutdown(rig.worker_end, SHUT_RDWR);
+                        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
+                } else {
+                        rig_say(&rig, &done);
+                }
+                assert_int_equal(rig.m.failure_code, 0);
+                assert_true(rig.m.end_ms > watch_now_ms());
+                assert_int_equal(watch_worker_end(&rig.m, 20), -ETIMEDOUT);
+
+                /* Time goes by. */
+                rig.m.end_ms = watch_now_ms() - 1;
+                assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+                assert_int_equal(rig.m.failure_code, ECHILD);
+                assert_non_null(strstr(rig.m.failure.text, "did not end"));
+                rig_end(&rig);
+        }
+}
+
+static void test_nobody_waits_any_more(void **state)
+{
+        Rig rig;
+        int ends[2];
+
+        rig_start(&rig, STAGE_OPENING, -1);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        rig.m.waiter = ends[1];
+        assert_int_equal(watch_step(&rig.m, -1, 20), 0);
+        assert_int_equal(rig.m.failure_code, 0);
+        close(ends[0]);
+        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
+        assert_int_equal(rig.m.failure_code, EPIPE);
+        close(ends[1]);
         rig_end(&rig);
 }
 
@@ -255,6 +387,12 @@ int main(void)
                 cmocka_unit_test(test_a_request_is_answered),
                 cmocka_unit_test(test_sealed_and_done_are_kept),
                 cmocka_unit_test(test_nonsense_ends_the_worker),
+                cmocka_unit_test(test_names_of_formats),
+                cmocka_unit_test(test_failures_have_words),
+                cmocka_unit_test(test_a_flood_of_faults),
+                cmocka_unit_test(test_descriptors_are_not_taken),
+                cmocka_unit_test(test_who_says_goodbye_must_go),
+                cmocka_unit_test(test_nobody_waits_any_more),
                 cmocka_unit_test(test_how_a_worker_ends),
                 cmocka_unit_test(test_its_last_words_are_heard),
                 cmocka_unit_test(test_signals),

@@ -205,6 +205,26 @@ static void test_an_entry_for_another_place(void **state)
         }
 }
 
+/* Where there is no data file the bit means nothing: taken for one, the image itself would be cleared at the places that
+ * the guest names, its header first; and no place would ever be found for what is written. */
+static void test_a_raw_bit_without_a_file(void **state)
+{
+        static Image image;
+        Opened o;
+
+        image_begin(&image, 9, DISK, false);
+        image_put(&image, IMAGE_AUTOCLEAR, 8, RAW);
+        image_count(&image, 4, 4);
+        open_or_fail(&image, &o);
+        assert_int_equal(node_discard(o.node, 0, 4 * C), 0);
+        assert_int_equal(stored(&o, 0, 4), 0x514649fb);
+        write_bytes(&o, '#', 5, C - 2);
+        assert_bytes(&o, '#', 5, C - 2);
+        assert_sound(&o);
+        assert_int_equal(stored(&o, 0, 4), 0x514649fb);
+        image_close(&o);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -212,6 +232,7 @@ int main(void)
                 cmocka_unit_test(test_entries_settle_before_the_file_changes),
                 cmocka_unit_test(test_a_data_file_of_the_other_kind),
                 cmocka_unit_test(test_an_entry_for_another_place),
+                cmocka_unit_test(test_a_raw_bit_without_a_file),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

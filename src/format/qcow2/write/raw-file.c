@@ -13,7 +13,9 @@
 
 bool qcow2_is_raw_file(const Qcow2 *q)
 {
-        return q->header.autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW;
+        /* The bit alone, without a data file, says nothing. */
+        return qcow2_has_data_file(&q->header) &&
+               (q->header.autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW);
 }
 
 int qcow2_raw_file_clear(Node *n, uint64_t off, uint64_t len)

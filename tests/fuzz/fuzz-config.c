@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A descriptor: read, settled; and each of its lines as the value of every option. */
+#include "base/cleanup.h"
+#include "config/config.h"
+#include "fuzz.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum {
+        INPUT_MAX = 16 << 10,
+        LINES_MAX = 4,
+};
+
+static void count_warning(void *arg, const char *text)
+{
+        fuzz_require(text[0] != '\0', "a warning says something");
+        ++*(unsigned *)arg;
+}
+
+static void require_path(const char *path)
+{
+        fuzz_require(!path || (path[0] == '/' && strlen(path) < 4096),
+                     "a path is absolute and fits");
+}
+
+/* What others build on. */
+static void require_settled(const Config *c)
+{
+        require_path(c->path);
+        require_path(c->mount_point);
+        for (char *const *a = c->allowed_paths; a && *a; a++)
+                require_path(*a);
+        fuzz_require(c->path && c->mount_point, "there is an image and a mount point");
+        fuzz_require(c->has_mode && c->mode <= 0777, "a mode has nothing but permissions");
+        fuzz_require(!c->format || strlen(c->format) < 32, "a format fits");
+        fuzz_require(!c->snapshot || (strlen(c->snapshot) < 1024 && !c->writable),
+                     "a snapshot fits, and is not written");
+        fuzz_require(c->references <= REFERENCES_ANY && c->allow_other <= CONFIG_NO,
+                     "a word is one of those that there are");
+        fuzz_require(c->cache_size >= 1 << 20 && c->cache_size <= UINT64_C(1) << 36,
+                     "the cache is within its bounds");
+        fuzz_require(!c->growable || c->writable, "what grows is written");
+        fuzz_require(!c->force_share || !c->writable, "without locks nothing is written");
+}
+
+static void settle(Config *c)
+{
+        Err err = { "" };
+
+        if (config_settle(c, &err) >= 0)
+                require_settled(c);
+        else
+                fuzz_require(err.text[0] != '\0', "a refusal says why");
+}
+
+static void read_file(int fd)
+{
+        _cleanup_config_ Config c = { 0 };
+        char path[64];
+        unsigned warnings = 0;
+        Err err = { "" };
+
+        config_init(&c);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        int r = config_read(&c, path, "a/b c-\xc3\xa4", count_warning, &warnings, &err);
+        fuzz_require(r >= 0 || err.text[0] != '\0', "a refusal says why");
+        settle(&c);
+}
+
+static void set_options(FuzzInput in)
+{
+        _cleanup_config_ Config c = { 0 };
+        ConfigOption option;
+
+        config_init(&c);
+        for (unsigned n = 0; n < LINES_MAX && in.len > 0; n++) {
+                FuzzInput line = fuzz_take_until(&in, '\n');
+                FuzzInput name_part = fuzz_take_until(&line, '=');
+                _cleanup_free_ char *name = fuzz_text(name_part), *value = fuzz_text(line);
+                (void)config_set_option(&c, name, value, NULL);
+                for (size_t i = 0; config_get_option(i, &option); i++)
+                        (void)config_set_option(&c, option.name, value, NULL);
+        }
+        settle(&c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+        static int fd = -1;
+
+        if (len > INPUT_MAX)
+                return 0;
+        if (fd < 0)
+                fd = memfd_create("fuzz-config", MFD_CLOEXEC);
+        if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, 0) < 0 ||
+            pwrite(fd, bytes, len, 0) != (ssize_t)len)
+                exit(1);
+        read_file(fd);
+        set_options((FuzzInput){ bytes, len });
+        return 0;
+}

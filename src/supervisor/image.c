@@ -24,6 +24,16 @@ static int image_check_type(int fd, Err *err)
         return 0;
 }
 
+/* A device that root may not open is kept from it by a unit with DevicePolicy=. */
+static const char *image_explain_refusal(int fd, int code)
+{
+        struct stat st;
+
+        return code == EPERM && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode)
+                       ? " (a unit needs DeviceAllow= for a device)"
+                       : "";
+}
+
 static int image_open_file(
         const Config *c, PathRule rule, PathChooser *ret_chooser, int *ret, Err *err)
 {
@@ -41,7 +51,9 @@ static int image_open_file(
         if (r < 0)
                 return r;
         r = safe_path_reopen(found, (c->writable ? O_RDWR : O_RDONLY) | O_NOCTTY, ret);
-        return r < 0 ? err_set(err, -r, "cannot open it%s: %m", what) : 0;
+        return r < 0 ? err_set(err, -r, "cannot open it%s: %m%s", what,
+                               image_explain_refusal(found, -r))
+                     : 0;
 }
 
 /* Who else than root could write names into the image, of a view that is not for root alone. */

@@ -3,6 +3,8 @@
 # The main job by systemd: rawview@NAME shows what /etc/rawview/NAME.image says. Everything is looked at from outside the
 # unit, because a unit with a mount namespace of its own would be content and useless.
 set -euo pipefail
+# shellcheck source=tests/system/lib.sh
+. /payload/lib.sh
 
 images=/var/lib/images
 cp -r /payload/images $images
@@ -10,52 +12,7 @@ mkdir -p /etc/rawview
 systemd-sysusers
 known=$images/known.raw
 
-fail() {
-    echo "FAILED: $*"
-    systemctl --no-pager --full status 'rawview@*' || true
-    findmnt -t fuse.rawview || true
-    exit 1
-}
-ok() { echo "ok: $*"; }
-
-# is A B WHAT
-is() { [ "$1" = "$2" ] || fail "$3: '$1', expected '$2'"; }
-has() { [[ $1 == *"$2"* ]] || fail "$3: '$1' does not say '$2'"; }
-property() { systemctl show -P "$2" "rawview@$1"; }
-state() { property "$1" ActiveState; }
-start() { systemctl start "rawview@$1" || fail "rawview@$1 did not start"; }
-stop() {
-    systemctl stop "rawview@$1" || fail "rawview@$1 did not stop"
-    is "$(property "$1" Result)" success "result of rawview@$1"
-    is "$(state "$1")" inactive "state of rawview@$1"
-}
-not_mounted() { ! grep " / $1 " /proc/self/mountinfo || fail "$1 is still a view"; }
-
-# wait_for SECONDS COMMAND…
-wait_for() {
-    local left=$(($1 * 10))
-    shift
-    until "$@"; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || fail "waited in vain for: $*"
-        sleep 0.1
-    done
-}
-state_is() { [ "$(state "$1")" = "$2" ]; }
-restarted() { [ "$(property "$1" NRestarts)" -ge "$2" ]; }
-
-# describe NAME LINE…
-describe() {
-    local name=$1
-    shift
-    printf '%s\n' "$@" >"/etc/rawview/$name.image"
-}
-
 identity() { sha256sum <"$1" && stat -c '%s %y' "$1"; }
-
-# The unit's processes: the main one, and the others.
-main_pid() { property "$1" MainPID; }
-worker_pid() { pgrep -P "$(main_pid "$1")" -f rawview-worker; }
 
 test_qcow2() {
     describe web '[Image]' "Path=$images/web.qcow2" 'Format=qcow2'
@@ -161,20 +118,6 @@ test_writable() {
     not_mounted $images/scratch.raw
     cmp $images/scratch.raw $images/expected.raw || fail "what was written"
     ok "a writable raw view, with a blank in its name"
-}
-
-# What a service said last may reach the journal after its end.
-status_says() { [[ $(systemctl status --no-pager --full "rawview@$1" || true) == *"$2"* ]]; }
-
-# refused NAME EXIT-STATUS SENTENCE
-refused() {
-    ! systemctl start "rawview@$1" 2>/dev/null || fail "rawview@$1 started"
-    is "$(property "$1" ExecMainStatus)" "$2" "exit status of rawview@$1"
-    is "$(state "$1")" failed "state of rawview@$1"
-    wait_for 5 status_says "$1" "$3"
-    is "$(findmnt -n -t fuse.rawview || true)" "" "mounts left"
-    systemctl reset-failed "rawview@$1"
-    ok "refused with $2: $1"
 }
 
 test_refusals() {

@@ -3,20 +3,14 @@
 # A writable qcow2 by systemd: what was written is in the image when `systemctl stop` returns, also when somebody was
 # writing meanwhile. What the images hold then is looked at outside, by written.verify.
 set -euo pipefail
+# shellcheck source=tests/system/lib.sh
+. /payload/lib.sh
 
 images=/var/lib/images
 cp -r /payload/images $images
 mkdir -p /etc/rawview
 systemd-sysusers
 : >/srv/flow.raw
-
-fail() {
-    echo "FAILED: $*"
-    systemctl --no-pager --full status 'rawview@*' || true
-    exit 1
-}
-ok() { echo "ok: $*"; }
-is() { [ "$1" = "$2" ] || fail "$3: '$1', expected '$2'"; }
 
 printf '%s\n' '[Image]' "Path=$images/vm.qcow2" '[View]' 'Writable=yes' >/etc/rawview/vm.image
 printf '%s\n' '[Image]' "Path=$images/flow.qcow2" '[View]' 'Writable=yes' 'MountPoint=/srv/flow.raw' >/etc/rawview/flow.image

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The only way from a name inside an image to an open file. Implementations: the worker's asks the supervisor
- * through ipc; the command's and the tests' resolve under a policy of their own. A driver never opens.
+ * The only way from a name inside an image to an open file. Implementations: opener/ asks a broker
+ * through ipc; the tests' resolve under a policy of their own. A driver never opens.
  */
 #pragma once
 

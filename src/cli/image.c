@@ -1,78 +1,73 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/image.h"
 
+#include "base/barrier.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "block/chain.h"
 #include "block/limits.h"
+#include "broker/broker.h"
+#include "broker/user.h"
+#include "cli/cli.h"
+#include "cli/confined.h"
 #include "cli/daemon.h"
 #include "format/formats.h"
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 
-/* All that is needed is open now, unless the image may name more. */
-static int image_confine(int fd, Err *err)
+typedef struct ImageTask {
+        const ImageRequest *request;
+        ImageWork work;
+        void *arg;
+        int fd; /* the top image; the child gives it to a store */
+        SandboxOptions sandbox;
+} ImageTask;
+
+static void image_done(Image *i)
 {
-        SandboxOptions options = {
-                .keep = &fd,
-                .keep_count = 1,
-                .cache_size = LIMIT_CACHE_DEFAULT,
-        };
-        SandboxReport report;
-
-        return sandbox_enter(&options, &report, err);
+        i->node = node_close(i->node);
+        i->cache = cache_free(i->cache);
+        ipc_opener_done(&i->opener);
 }
 
-static int image_open_top(const ImageRequest *request, Image *i, Store **ret, Err *err)
+static int image_confine(ImageTask *t, int channel, pid_t parent, Err *err)
 {
-        const char *file = request->file;
-        _cleanup_free_ char *path = realpath(file, NULL);
-        _cleanup_free_ char *given = NULL;
-        _cleanup_store_ Store *s = NULL;
-        StoreMode mode = request->writable ? STORE_WRITABLE : STORE_READ_ONLY;
-        /* Without O_NONBLOCK a fifo would keep us waiting before it is refused. */
-        int access = request->writable ? O_RDWR : O_RDONLY;
-        _cleanup_close_ int fd = path ? open(path, access | O_CLOEXEC | O_NONBLOCK) : -1;
+        const int keep[] = { t->fd, channel };
+        const char *file = t->request->file;
+        char text[BARRIER_TEXT_MAX];
+        SandboxReport report;
 
-        if (fd < 0)
-                return err_set(err, errno, "%m");
-        int r = file_opener_lock(&i->opener, fd, mode, err);
+        t->sandbox.keep = keep;
+        t->sandbox.keep_count = sizeof(keep) / sizeof(keep[0]);
+        t->sandbox.parent = parent;
+        int r = sandbox_enter(&t->sandbox, &report, err);
         if (r < 0)
                 return r;
-        r = store_open_fd(fd, mode, &s, err);
-        if (r < 0)
-                return r;
-        int kept = fd_take(&fd);
-        r = daemon_make_absolute(file, &given, err);
-        if (r < 0)
-                return r;
-        r = file_opener_set_given(&i->opener, given, err);
-        if (r < 0)
-                return r;
-        r = file_opener_add(&i->opener, s, path, err);
-        if (r >= 0 && !request->with_chain)
-                r = image_confine(kept, err);
-        if (r < 0)
-                return r;
-        *ret = TAKE(s);
+        log_line(LOG_LEVEL_DEBUG, "%s: around the process that reads it: %s", file,
+                 barrier_list(report.applied, text));
+        if (report.lacking != 0)
+                log_line(LOG_LEVEL_DEBUG, "%s: the kernel does not have for it: %s", file,
+                         barrier_list(report.lacking, text));
         return 0;
 }
 
-int image_open(const ImageRequest *request, Image *i, Err *err)
+static int image_parse(const ImageTask *t, int channel, Image *i, Err *err)
 {
+        const ImageRequest *request = t->request;
         _cleanup_store_ Store *top = NULL;
 
-        *i = (Image){ 0 };
-        file_opener_init(&i->opener, request->references, request->allowed);
-        i->opener.force_share = request->force_share;
-        int r = image_open_top(request, i, &top, err);
+        int r = store_open_fd(t->fd, request->writable ? STORE_WRITABLE : STORE_READ_ONLY, &top,
+                              err);
         if (r < 0)
                 return r;
         r = cache_new(LIMIT_CACHE_DEFAULT, &i->cache);
         if (r < 0)
                 return err_set(err, -r, "%m");
+        r = ipc_opener_init(&i->opener, channel, top, err);
+        if (r < 0)
+                return r;
 
         ChainRequest chain = {
                 .formats = all_formats,
@@ -89,9 +84,68 @@ int image_open(const ImageRequest *request, Image *i, Err *err)
         return r;
 }
 
-void image_done(Image *i)
+/* The child's whole life. Nothing of the image has been looked at before it is confined. */
+static int image_look(void *arg, int channel, pid_t parent)
 {
-        i->node = node_close(i->node);
-        i->cache = cache_free(i->cache);
-        file_opener_done(&i->opener);
+        ImageTask *t = arg;
+        _cleanup_(image_done) Image image = { 0 };
+        Err err = { "" };
+
+        int r = image_confine(t, channel, parent, &err);
+        if (r >= 0)
+                r = image_parse(t, channel, &image, &err);
+        return r < 0 ? cli_fail(t->request->file, &err) : t->work(&image, t->arg);
+}
+
+static int image_open(const ImageRequest *request, const char *given, Broker *ret, Err *err)
+{
+        BrokerRules rules = {
+                .policy = request->with_chain ? request->references : REFERENCES_NONE,
+                .allowed = request->allowed,
+                .given = given,
+                .writable = request->writable,
+                .force_share = request->force_share,
+                .tells_links = true,
+                .lock_help = "-U (--force-share) reads it all the same",
+        };
+        /* Without O_NONBLOCK a fifo would keep us waiting before it is refused. */
+        int access = request->writable ? O_RDWR : O_RDONLY;
+        _cleanup_close_ int fd = open(request->file, access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+        if (fd < 0)
+                return err_set(err, errno, "%m");
+        int r = broker_init(ret, &rules, fd, err);
+        if (r >= 0)
+                fd_take(&fd);
+        return r;
+}
+
+int image_run(const ImageRequest *request, ImageWork work, void *arg)
+{
+        _cleanup_free_ char *given = NULL;
+        _cleanup_broker_ Broker broker = { .count = 0 };
+        ImageTask t = {
+                .request = request,
+                .work = work,
+                .arg = arg,
+                .sandbox = { .cache_size = LIMIT_CACHE_DEFAULT,
+                             .required = request->require_sandbox },
+        };
+        Err err = { "" };
+
+        t.sandbox.switch_user = broker_find_user(&t.sandbox.uid, &t.sandbox.gid);
+        int r = daemon_make_absolute(request->file, &given, &err);
+        if (r >= 0)
+                r = image_open(request, given, &broker, &err);
+        if (r < 0)
+                return cli_fail(request->file, &err);
+
+        t.fd = broker.layers[0].fd;
+        ConfinedTask task = {
+                .file = request->file,
+                .broker = &broker,
+                .run = image_look,
+                .arg = &t,
+        };
+        return confined_run(&task);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An image that a command opens by itself: its node and all that the node borrows. One thread.
+ * An image that a verb looks at: opened and locked here, parsed by a child in the sandbox (cli/confined.h). One thread in
+ * each process.
  */
 #pragma once
 
 #include "block/cache.h"
 #include "block/node.h"
-#include "cli/file-opener.h"
+#include "opener/ipc-opener.h"
+#include "reference/reference.h"
 
 #include <stdbool.h>
 
@@ -15,22 +17,22 @@ typedef struct ImageRequest {
         const char *format; /* NULL: look at it */
         ReferencePolicy references;
         char *const *allowed;
-        bool force_share; /* without image locks */
-        bool writable;    /* `file` itself, with the lock of a writer */
-        bool for_check;   /* see NodeOptions */
-        bool with_chain;  /* with all files that it names; else nothing but `file` is opened */
+        bool force_share;     /* without image locks */
+        bool writable;        /* `file` itself, with the lock of a writer */
+        bool for_check;       /* see NodeOptions */
+        bool with_chain;      /* with all files that it names; else nothing but `file` is opened */
+        bool require_sandbox; /* fail when the kernel lacks a part of it */
 } ImageRequest;
 
+/* Of the child. */
 typedef struct Image {
         Node *node;
         Cache *cache;
-        FileOpener opener;
+        IpcOpener opener; /* has opened all but the top */
 } Image;
 
-/* Fills `i`, which image_done() empties whatever this returns. Error texts do not name the file itself. Without the
- * chain the process is in the sandbox before it reads the first byte of the image, and can open nothing ever after. */
-int image_open(const ImageRequest *request, Image *i, Err *err);
+/* In the child: says what there is to say and returns the exit status. */
+typedef int (*ImageWork)(Image *image, void *arg);
 
-void image_done(Image *i);
-
-#define _cleanup_image_ __attribute__((cleanup(image_done)))
+/* Returns the exit status, of the work or of what went wrong before it and is said already. */
+int image_run(const ImageRequest *request, ImageWork work, void *arg);

@@ -22,8 +22,8 @@ typedef struct InfoLayer {
         Info info;
 } InfoLayer;
 
-/* What names in `file` begin from: where it lies, not where a link to it does. Looks at the file system, so that it is
- * called before the sandbox. NULL: errno says why. */
+/* What names in `file` begin from: where it lies, not where a link to it does. Looks at the file system: only for what
+ * people have named, and before the sandbox. NULL: errno says why. */
 char *info_layer_namer(const char *file);
 
 /* `file` and `namer` are copied. Fills `l`, which info_layer_done() empties whatever this returns. */

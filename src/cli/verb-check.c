@@ -22,8 +22,13 @@ enum {
 typedef struct CheckOptions {
         Config image; /* format, force_share */
         CheckRepair repair;
-        bool json, help;
+        bool json, require_sandbox, verbose, help;
 } CheckOptions;
+
+typedef struct CheckWork {
+        const CheckOptions *options;
+        const char *file;
+} CheckWork;
 
 static int check_print_help(void)
 {
@@ -36,6 +41,8 @@ static int check_print_help(void)
              "  -U, --force-share   look although another program may be writing\n"
              "  -r, --repair=WHAT   repair leaks, or all that can be repaired\n"
              "      --output=FORM   human (the default) or json, with qemu-img's keys\n"
+             "      --require-sandbox  fail when the kernel lacks a part of the sandbox\n"
+             "  -v, --verbose       say what keeps the process in that reads the image\n"
              "  -h, --help          this text\n"
              "\n"
              "Exit status: 0 no errors, 1 not completed, 2 errors, 3 leaks only, 63 the format has\n"
@@ -55,41 +62,49 @@ static int check_status(const CheckReport *report)
                                        : CLI_OK;
 }
 
+static int check_work(Image *image, void *arg)
+{
+        const CheckWork *work = arg;
+        const char *format = image->node->format->name;
+        /* In JSON the sentences would not be JSON. */
+        CheckReport report = {
+                .repair = work->options->repair,
+                .tell = work->options->json ? NULL : check_print_finding,
+                .arg = stdout,
+        };
+
+        int r = node_check(image->node, &report);
+        if (r == -EOPNOTSUPP && !image->node->format->check) {
+                log_line(LOG_LEVEL_ERROR, "%s: This image format does not support checks",
+                         work->file);
+                return CHECK_EXIT_UNKNOWN;
+        }
+        if (r < 0) {
+                err_prefix(&report.err, r, "%s", format);
+                return cli_end(cli_fail(work->file, &report.err));
+        }
+        if (work->options->json)
+                check_print_json(&report, work->file, format);
+        else
+                check_print_human(&report);
+        return cli_end(check_status(&report));
+}
+
 static int check_run(const CheckOptions *options, const char *file)
 {
         ImageRequest request = {
                 .file = file,
                 .format = options->image.format,
-                .references = options->image.references,
                 .force_share = options->image.force_share,
                 .writable = options->repair != CHECK_LOOK,
                 .for_check = true,
+                .require_sandbox = options->require_sandbox,
         };
-        /* In JSON the sentences would not be JSON. */
-        CheckReport report = {
-                .repair = options->repair,
-                .tell = options->json ? NULL : check_print_finding,
-                .arg = stdout,
-        };
-        _cleanup_image_ Image image;
-        Err err;
+        CheckWork work = { .options = options, .file = file };
 
-        if (image_open(&request, &image, &err) < 0)
-                return cli_fail(file, &err);
-        int r = node_check(image.node, &report);
-        if (r == -EOPNOTSUPP && !image.node->format->check) {
-                log_line(LOG_LEVEL_ERROR, "%s: This image format does not support checks", file);
-                return CHECK_EXIT_UNKNOWN;
-        }
-        if (r < 0) {
-                err_prefix(&report.err, r, "%s", image.node->format->name);
-                return cli_end(cli_fail(file, &report.err));
-        }
-        if (options->json)
-                check_print_json(&report, file, image.node->format->name);
-        else
-                check_print_human(&report);
-        return cli_end(check_status(&report));
+        if (options->verbose)
+                log_open("rawview", LOG_LEVEL_DEBUG);
+        return image_run(&request, check_work, &work);
 }
 
 static int check_set(CheckOptions *options, const char *name, const char *value)
@@ -116,18 +131,21 @@ static int check_parse(CheckOptions *options, int argc, char **argv)
 {
         enum {
                 OPTION_OUTPUT = 256,
+                OPTION_REQUIRE_SANDBOX,
         };
         static const struct option known[] = {
                 { "format", required_argument, NULL, 'f' },
                 { "force-share", no_argument, NULL, 'U' },
                 { "repair", required_argument, NULL, 'r' },
                 { "output", required_argument, NULL, OPTION_OUTPUT },
+                { "require-sandbox", no_argument, NULL, OPTION_REQUIRE_SANDBOX },
+                { "verbose", no_argument, NULL, 'v' },
                 { "help", no_argument, NULL, 'h' },
                 { NULL },
         };
         int status = CLI_OK;
 
-        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Ur:h", known, NULL)) >= 0;)
+        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Ur:vh", known, NULL)) >= 0;)
                 switch (c) {
                 case 'f':
                         status = check_set(options, "format", optarg);
@@ -143,6 +161,12 @@ static int check_parse(CheckOptions *options, int argc, char **argv)
                         if (!options->json && strcmp(optarg, "human") != 0)
                                 return cli_usage("check", "--output=%s is neither human nor json",
                                                  optarg);
+                        break;
+                case OPTION_REQUIRE_SANDBOX:
+                        options->require_sandbox = true;
+                        break;
+                case 'v':
+                        options->verbose = true;
                         break;
                 case 'h':
                         options->help = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rawview info: what an image, and each layer below it, says of itself. */
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/image.h"
 #include "cli/info-layer.h"
@@ -14,8 +15,14 @@
 
 typedef struct InfoOptions {
         Config image; /* format, references, allowed paths, force_share */
-        bool json, with_chain, help;
+        bool json, with_chain, require_sandbox, verbose, help;
 } InfoOptions;
+
+typedef struct InfoWork {
+        const InfoOptions *options;
+        const char *file;
+        const char *namer; /* see info_layer_namer() */
+} InfoWork;
 
 static int info_print_help(void)
 {
@@ -31,6 +38,8 @@ static int info_print_help(void)
              "                             folder, the default), chain, any\n"
              "      --allowed-paths=FOLDERS  further folders for --references=chain\n"
              "      --output=FORM          human (the default) or json, with qemu-img's keys\n"
+             "      --require-sandbox      fail when the kernel lacks a part of the sandbox\n"
+             "  -v, --verbose              say what keeps the process in that reads the image\n"
              "  -h, --help                 this text");
         return cli_end(CLI_OK);
 }
@@ -56,14 +65,11 @@ static int info_show_json(json_object *all, const InfoOptions *options)
 }
 
 /* From the top downward. In JSON nothing is printed before all is known. */
-static int info_show(const InfoOptions *options,
-                     const Image *image,
-                     const char *file,
-                     const char *top_namer,
-                     Err *err)
+static int info_show(const InfoWork *work, const Image *image, Err *err)
 {
+        const InfoOptions *options = work->options;
         _cleanup_(json_freep) json_object *all = json_object_new_array();
-        _cleanup_free_ char *name = strdup(file), *namer = strdup(top_namer);
+        _cleanup_free_ char *name = strdup(work->file), *namer = strdup(work->namer);
 
         for (const Node *n = image->node; n; n = n->backing) {
                 _cleanup_(info_layer_freep) InfoLayer layer = { 0 };
@@ -80,6 +86,7 @@ static int info_show(const InfoOptions *options,
                         info_layer_print(&layer);
                 }
                 if (n->backing) {
+                        const char *target = ipc_opener_target(&image->opener, n->backing->store);
                         char *below = NULL;
                         r = info_layer_below(&layer, &below, err);
                         if (r < 0)
@@ -87,10 +94,18 @@ static int info_show(const InfoOptions *options,
                         free(name);
                         name = below;
                         free(namer);
-                        namer = info_layer_namer(name);
+                        namer = strdup(target ? target : name);
                 }
         }
         return options->json ? info_show_json(all, options) : 0;
+}
+
+static int info_work(Image *image, void *arg)
+{
+        const InfoWork *work = arg;
+        Err err;
+
+        return info_show(work, image, &err) < 0 ? cli_fail(work->file, &err) : cli_end(CLI_OK);
 }
 
 static int info_run(const InfoOptions *options, const char *file)
@@ -102,15 +117,14 @@ static int info_run(const InfoOptions *options, const char *file)
                 .allowed = options->image.allowed_paths,
                 .force_share = options->image.force_share,
                 .with_chain = options->with_chain,
+                .require_sandbox = options->require_sandbox,
         };
-        _cleanup_image_ Image image;
         _cleanup_free_ char *namer = info_layer_namer(file);
-        Err err;
+        InfoWork work = { .options = options, .file = file, .namer = namer ? namer : file };
 
-        if (image_open(&request, &image, &err) < 0 ||
-            info_show(options, &image, file, namer ? namer : file, &err) < 0)
-                return cli_fail(file, &err);
-        return cli_end(CLI_OK);
+        if (options->verbose)
+                log_open("rawview", LOG_LEVEL_DEBUG);
+        return image_run(&request, info_work, &work);
 }
 
 /* An option that a descriptor has as well. */
@@ -130,6 +144,7 @@ static int info_parse(InfoOptions *options, int argc, char **argv)
                 OPTION_OUTPUT,
                 OPTION_REFERENCES,
                 OPTION_ALLOWED_PATHS,
+                OPTION_REQUIRE_SANDBOX,
         };
         static const struct option known[] = {
                 { "format", required_argument, NULL, 'f' },
@@ -138,12 +153,14 @@ static int info_parse(InfoOptions *options, int argc, char **argv)
                 { "output", required_argument, NULL, OPTION_OUTPUT },
                 { "references", required_argument, NULL, OPTION_REFERENCES },
                 { "allowed-paths", required_argument, NULL, OPTION_ALLOWED_PATHS },
+                { "require-sandbox", no_argument, NULL, OPTION_REQUIRE_SANDBOX },
+                { "verbose", no_argument, NULL, 'v' },
                 { "help", no_argument, NULL, 'h' },
                 { NULL },
         };
         int status = CLI_OK;
 
-        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Uh", known, NULL)) >= 0;)
+        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Uvh", known, NULL)) >= 0;)
                 switch (c) {
                 case 'f':
                         status = info_set(options, "format", optarg);
@@ -165,6 +182,12 @@ static int info_parse(InfoOptions *options, int argc, char **argv)
                         break;
                 case OPTION_ALLOWED_PATHS:
                         status = info_set(options, "allowed-paths", optarg);
+                        break;
+                case OPTION_REQUIRE_SANDBOX:
+                        options->require_sandbox = true;
+                        break;
+                case 'v':
+                        options->verbose = true;
                         break;
                 case 'h':
                         options->help = true;

@@ -14,6 +14,8 @@
  *                                   ←    MESSAGE_SERVING         requests are being answered from now on
  *                                   ←    MESSAGE_FAULT           first I/O error of a minute, for the log
  *                                   ←    MESSAGE_DONE            flushed and closed; the worker ends
+ *
+ * A command whose child looks at an image answers MESSAGE_OPEN in the same way, and there are no other messages.
  */
 #pragma once
 
@@ -51,21 +53,21 @@ typedef struct MessageImage {
         uint32_t require_sandbox;
 } MessageImage;
 
-/* Worker → supervisor: the image of layer `namer` names a file. */
+/* Worker → supervisor, or child → command: the image of layer `namer` names a file. */
 typedef struct MessageOpen {
         uint32_t namer;    /* 0: the image; further files in the order in which they were opened */
         uint32_t writable; /* granted only for what belongs to layer 0 of a writable view */
         char name[MESSAGE_NAME_MAX];
 } MessageOpen;
 
-/* Supervisor → worker, with the descriptor. */
+/* The answer, with the descriptor. */
 typedef struct MessageOpened {
         uint32_t layer; /* its number from now on */
         /* Where it lies, if the name is a symbolic link and that is no secret; else "". */
         char target[MESSAGE_PATH_MAX];
 } MessageOpened;
 
-/* MESSAGE_REFUSED (supervisor), MESSAGE_FAILED (worker). */
+/* MESSAGE_REFUSED (the other answer), MESSAGE_FAILED (worker). */
 typedef struct MessageError {
         int32_t code; /* positive errno */
         char text[MESSAGE_TEXT_MAX];

@@ -5,30 +5,37 @@
 #include "ipc/channel.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int ipc_opener_add(IpcOpener *o, Store *s, uint32_t number, Err *err)
+/* `target` may be NULL. */
+static int ipc_opener_add(IpcOpener *o, Store *s, uint32_t number, const char *target, Err *err)
 {
+        _cleanup_free_ char *copy = target ? strdup(target) : NULL;
+        if (target && !copy)
+                return err_set(err, ENOMEM, "%m");
         IpcLayer *layers = reallocarray(o->layers, o->layer_count + 1, sizeof(*layers));
         if (!layers)
                 return err_set(err, ENOMEM, "%m");
         o->layers = layers;
-        o->layers[o->layer_count++] = (IpcLayer){ .store = s, .number = number };
+        o->layers[o->layer_count++] =
+                (IpcLayer){ .store = s, .number = number, .target = TAKE(copy) };
         return 0;
 }
 
-/* From the end: a store that was closed again may have had the same address. */
-static bool ipc_opener_find(const IpcOpener *o, const Store *s, uint32_t *ret)
+/* From the end: a store that was closed again may have had the same address. NULL: we never opened it. */
+static const IpcLayer *ipc_opener_find(const IpcOpener *o, const Store *s)
 {
-        for (size_t i = o->layer_count; i-- > 0;) {
-                if (o->layers[i].store == s) {
-                        *ret = o->layers[i].number;
-                        return true;
-                }
-        }
-        return false;
+        for (size_t i = o->layer_count; i-- > 0;)
+                if (o->layers[i].store == s)
+                        return &o->layers[i];
+        return NULL;
+}
+
+const char *ipc_opener_target(const IpcOpener *o, const Store *s)
+{
+        const IpcLayer *layer = ipc_opener_find(o, s);
+        return layer ? layer->target : NULL;
 }
 
 static int ipc_opener_ask(IpcOpener *o, uint32_t namer, const char *name, StoreMode mode, Err *err)
@@ -43,7 +50,7 @@ static int ipc_opener_ask(IpcOpener *o, uint32_t namer, const char *name, StoreM
         return channel_send(o->channel, &m, -1, err);
 }
 
-static int ipc_opener_hear(IpcOpener *o, uint32_t *ret_number, int *ret_fd, Err *err)
+static int ipc_opener_hear(IpcOpener *o, MessageOpened *ret, int *ret_fd, Err *err)
 {
         Message m;
         int fd = -1;
@@ -59,7 +66,7 @@ static int ipc_opener_hear(IpcOpener *o, uint32_t *ret_number, int *ret_fd, Err 
                 cleanup_close(&fd);
                 return err_set(err, EPROTO, "OPEN was answered with message %u", m.kind);
         }
-        *ret_number = m.opened.layer;
+        *ret = m.opened;
         *ret_fd = fd;
         return 0;
 }
@@ -68,15 +75,16 @@ static int ipc_opener_open(
         Opener *opener, Store *namer, const char *name, StoreMode mode, Store **ret, Err *err)
 {
         IpcOpener *o = (IpcOpener *)opener;
-        uint32_t namer_number = 0, number = 0;
+        const IpcLayer *layer = ipc_opener_find(o, namer);
+        MessageOpened opened;
         _cleanup_close_ int fd = -1;
 
-        if (!ipc_opener_find(o, namer, &namer_number))
+        if (!layer)
                 return err_set(err, EINVAL, "a file that was never opened names another");
-        int r = ipc_opener_ask(o, namer_number, name, mode, err);
+        int r = ipc_opener_ask(o, layer->number, name, mode, err);
         if (r < 0)
                 return r;
-        r = ipc_opener_hear(o, &number, &fd, err);
+        r = ipc_opener_hear(o, &opened, &fd, err);
         if (r < 0)
                 return r;
 
@@ -85,7 +93,7 @@ static int ipc_opener_open(
         if (r < 0)
                 return r;
         fd_take(&fd);
-        r = ipc_opener_add(o, s, number, err);
+        r = ipc_opener_add(o, s, opened.layer, opened.target[0] ? opened.target : NULL, err);
         if (r < 0)
                 return r;
         *ret = TAKE(s);
@@ -95,11 +103,13 @@ static int ipc_opener_open(
 int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err)
 {
         *o = (IpcOpener){ .opener.open = ipc_opener_open, .channel = channel };
-        return ipc_opener_add(o, top, 0, err);
+        return ipc_opener_add(o, top, 0, NULL, err);
 }
 
 void ipc_opener_done(IpcOpener *o)
 {
+        for (size_t i = 0; i < o->layer_count; i++)
+                free(o->layers[i].target);
         free(o->layers);
         o->layers = NULL;
         o->layer_count = 0;

@@ -13,6 +13,7 @@
 typedef struct IpcLayer {
         Store *store; /* borrowed, to be compared only */
         uint32_t number;
+        char *target; /* owned; see ipc_opener_target() */
 } IpcLayer;
 
 typedef struct IpcOpener {
@@ -24,6 +25,11 @@ typedef struct IpcOpener {
 
 /* `top` is layer 0. */
 int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err);
+
+/* Where the file lies, when the name that led to it is a symbolic link and the broker tells of such. NULL: it did not
+ * say so. Belongs to the opener. */
+const char *ipc_opener_target(const IpcOpener *o, const Store *s);
+
 void ipc_opener_done(IpcOpener *o);
 
 #define _cleanup_ipc_opener_ __attribute__((cleanup(ipc_opener_done)))

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * From a name that stands inside an image to an open file, under the policy of References=. The name is hostile:
- * it was written by a guest. Used by the supervisor and by the commands that open images themselves; the worker
- * can open nothing and asks.
+ * it was written by a guest. Used by the broker; who looks at an image can open nothing and asks.
  *
  *   none        nothing is ever opened
  *   directory   what lies beneath the folder of the top image: openat2 with RESOLVE_BENEATH, no magic links, so

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -67,7 +68,7 @@ static int sandbox_limit(__rlimit_resource_t resource, const char *name, rlim_t 
 static int sandbox_set_limits(const SandboxOptions *o, Err *err)
 {
         int r = sandbox_limit(RLIMIT_NOFILE, "descriptors", SANDBOX_FILES_MAX, err);
-        if (r >= 0)
+        if (r >= 0 && !o->core_dumps)
                 r = sandbox_limit(RLIMIT_CORE, "core dumps", 0, err);
         if (r >= 0 && sandbox_build.limits_memory && o->cache_size < RLIM_INFINITY / 2)
                 r = sandbox_limit(RLIMIT_AS, "memory", o->cache_size + SANDBOX_ADDRESSES, err);
@@ -113,15 +114,35 @@ static int sandbox_drop_rights(const SandboxOptions *o, SandboxReport *report, E
         return r;
 }
 
-/* Changing users makes the process dumpable or not by itself, so that this comes later. */
-static int sandbox_lock(SandboxReport *report, Err *err)
+/* The parent may have ended before the kernel was told; then somebody else is the parent. */
+static int sandbox_end_with_parent(const SandboxOptions *o, Err *err)
 {
-        bool dump_allowed = sandbox_build.left_out & BARRIER_BIT(BARRIER_DUMP);
+        if (o->parent == 0)
+                return 0;
+        if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) < 0)
+                return err_set(err, errno, "cannot end with the parent process: %m");
+        return getppid() == o->parent ? 0 : err_set(err, ESRCH, "the parent process is gone");
+}
 
-        if (!dump_allowed && prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL) < 0)
-                return err_set(err, errno, "cannot forbid core dumps: %m");
-        if (!dump_allowed)
+static int sandbox_set_dumpable(const SandboxOptions *o, SandboxReport *report, Err *err)
+{
+        bool dumps = o->core_dumps || (sandbox_build.left_out & BARRIER_BIT(BARRIER_DUMP));
+
+        if (prctl(PR_SET_DUMPABLE, dumps ? 1UL : 0UL, 0UL, 0UL, 0UL) < 0)
+                return err_set(err, errno, "cannot %s core dumps: %m", dumps ? "allow" : "forbid");
+        if (!dumps)
                 report->applied |= BARRIER_BIT(BARRIER_DUMP);
+        return 0;
+}
+
+/* Changing users makes the process dumpable or not by itself, and frees it from its parent; so this comes later. */
+static int sandbox_lock(const SandboxOptions *o, SandboxReport *report, Err *err)
+{
+        int r = sandbox_end_with_parent(o, err);
+        if (r >= 0)
+                r = sandbox_set_dumpable(o, report, err);
+        if (r < 0)
+                return r;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0)
                 return err_set(err, errno, "cannot set no_new_privs: %m");
         report->applied |= BARRIER_BIT(BARRIER_PRIVILEGES);
@@ -141,7 +162,7 @@ int sandbox_enter(const SandboxOptions *options, SandboxReport *ret, Err *err)
         if (r >= 0)
                 r = sandbox_drop_rights(options, &report, err);
         if (r >= 0)
-                r = sandbox_lock(&report, err);
+                r = sandbox_lock(options, &report, err);
         if (r >= 0)
                 r = sandbox_note(&report, BARRIER_SECCOMP, filter_enter(err));
         if (r < 0)

@@ -19,7 +19,9 @@ typedef struct SandboxOptions {
         bool switch_user;
         uid_t uid;
         gid_t gid;
-        bool required; /* fail when the kernel lacks anything */
+        bool required;   /* fail when the kernel lacks anything */
+        bool core_dumps; /* may leave a core, which holds pieces of the image */
+        pid_t parent;    /* this process ends when that one does; 0: it does not */
 } SandboxOptions;
 
 /* Masks of barriers, base/barrier.h. */

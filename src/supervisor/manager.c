@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "broker/user.h"
 #include "ipc/channel.h"
 #include "supervisor/image.h"
 #include "supervisor/look.h"
@@ -121,7 +122,7 @@ static int manager_open_image(Manager *m, Err *err)
         image->writable = c->writable;
         image->growable = c->growable;
         image->cache_size = c->cache_size;
-        image->switch_user = worker_find_user(&image->uid, &image->gid);
+        image->switch_user = broker_find_user(&image->uid, &image->gid);
         image->require_sandbox = m->options->require_sandbox;
         r = channel_send(m->worker.channel, &message, m->image.layers[0].fd, err);
         if (r < 0)

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +25,6 @@ enum {
 };
 
 #define SPAWN_PROGRAM "rawview-worker"
-#define SPAWN_USER "rawview"
 
 /* Beside this program, as in the build tree and when installed elsewhere; else where meson installs it. */
 static void spawn_find_program(char ret[PATH_MAX])
@@ -141,17 +139,6 @@ int worker_spawn(Worker *ret, Err *err)
         }
         *ret = w;
         return 0;
-}
-
-bool worker_find_user(uint32_t *ret_uid, uint32_t *ret_gid)
-{
-        const struct passwd *user = geteuid() == 0 ? getpwnam(SPAWN_USER) : NULL;
-
-        if (!user || user->pw_uid == 0)
-                return false;
-        *ret_uid = user->pw_uid;
-        *ret_gid = user->pw_gid;
-        return true;
 }
 
 /* "": it said nothing. */

@@ -31,9 +31,6 @@ int worker_spawn(Worker *ret, Err *err);
  * otherwise. */
 int worker_reap(Worker *w, Err *err);
 
-/* The user that a worker of root's becomes. False: we are not root, or there is no such user. */
-bool worker_find_user(uint32_t *ret_uid, uint32_t *ret_gid);
-
 void worker_kill(Worker *w);
 
 /* Kills and reaps what still runs. One that the kernel does not let go is left to it after a while. */

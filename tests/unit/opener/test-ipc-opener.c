@@ -40,14 +40,20 @@ static void desk_close(Desk *d)
         cleanup_close(&d->theirs);
 }
 
-static void desk_answer_opened(Desk *d, uint32_t layer, const char *contents)
+static void desk_answer_link(Desk *d, uint32_t layer, const char *target, const char *contents)
 {
         Message m = { .kind = MESSAGE_OPENED, .opened.layer = layer };
+        strcpy(m.opened.target, target);
         _cleanup_close_ int fd = memfd_create("layer", MFD_CLOEXEC);
 
         assert_true(fd >= 0);
         assert_int_equal(write(fd, contents, strlen(contents)), strlen(contents));
         assert_int_equal(channel_send(d->ours, &m, fd, NULL), 0);
+}
+
+static void desk_answer_opened(Desk *d, uint32_t layer, const char *contents)
+{
+        desk_answer_link(d, layer, "", contents);
 }
 
 static void desk_expect_question(Desk *d, uint32_t namer, const char *name, bool writable)
@@ -86,6 +92,24 @@ static void test_each_file_is_known_by_its_number(void **state)
         desk_expect_question(&d, 5, "../b", true);
         assert_int_equal(store_write(b, "c", 1, 0), 0);
         assert_int_equal(store_write(a, "c", 1, 0), -EBADF);
+        desk_close(&d);
+}
+
+static void test_where_a_link_leads(void **state)
+{
+        _cleanup_store_ Store *a = NULL, *b = NULL, *stranger = NULL;
+        Desk d;
+
+        desk_open(&d);
+        desk_answer_link(&d, 1, "/vm/base.raw", "aaa");
+        assert_int_equal(desk_ask(&d, d.top, "link", STORE_READ_ONLY, &a, NULL), 0);
+        desk_answer_opened(&d, 2, "bbb");
+        assert_int_equal(desk_ask(&d, a, "b", STORE_READ_ONLY, &b, NULL), 0);
+        assert_string_equal(ipc_opener_target(&d.opener, a), "/vm/base.raw");
+        assert_null(ipc_opener_target(&d.opener, b));
+        assert_null(ipc_opener_target(&d.opener, d.top));
+        assert_int_equal(mem_store_new(NULL, 512, &stranger), 0);
+        assert_null(ipc_opener_target(&d.opener, stranger));
         desk_close(&d);
 }
 
@@ -156,6 +180,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_file_is_known_by_its_number),
+                cmocka_unit_test(test_where_a_link_leads),
                 cmocka_unit_test(test_a_refusal_is_told_in_the_broker_s_words),
                 cmocka_unit_test(test_other_answers_are_errors),
                 cmocka_unit_test(test_what_cannot_be_asked_is_not),

@@ -243,6 +243,130 @@ static void test_status(void **state)
                 assert_int_equal(status_of(text, cases[i].key, 16), cases[i].value);
 }
 
+/* Goes in, says so on `channel` and waits; gives its pid. */
+static pid_t start_waiting(SandboxOptions options, int channel)
+{
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                SandboxReport report;
+                options.keep = &channel;
+                options.keep_count = 1;
+                char byte = sandbox_enter(&options, &report, NULL) < 0;
+                /* The other end is closed in here. */
+                while (write(channel, &byte, 1) == 1)
+                        poll(NULL, 0, -1);
+                _exit(1);
+        }
+        return pid;
+}
+
+static char hear(int channel)
+{
+        struct pollfd p = { .fd = channel, .events = POLLIN };
+        char byte = -1;
+
+        if (poll(&p, 1, 20 * 1000) == 1)
+                byte = read(channel, &byte, 1) == 1 ? byte : 'x';
+        return byte;
+}
+
+/* A change of user would free it from its parent, if that came later. */
+static void test_it_ends_with_its_parent(void **state)
+{
+        for (int switches = 0; switches < (geteuid() == 0 ? 2 : 1); switches++) {
+                int ends[2], status = -1;
+
+                assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+                pid_t parent = fork();
+                if (parent == 0) {
+                        SandboxOptions options = {
+                                .parent = getpid(),
+                                .switch_user = switches,
+                                .uid = STRANGER,
+                                .gid = STRANGER,
+                        };
+                        start_waiting(options, ends[1]);
+                        pause();
+                }
+                close(ends[1]);
+                assert_int_equal(hear(ends[0]), 0);
+                kill(parent, SIGKILL);
+                assert_int_equal(waitpid(parent, &status, 0), parent);
+                /* Its end of the socket is closed when it is gone. */
+                assert_int_equal(hear(ends[0]), 'x');
+                close(ends[0]);
+        }
+}
+
+static int enter_orphaned(void)
+{
+        SandboxOptions options = { .parent = getpid() };
+        SandboxReport report;
+
+        return sandbox_enter(&options, &report, NULL) == -ESRCH ? 0 : -1;
+}
+
+static int act_nothing(void)
+{
+        return 0;
+}
+
+static void test_a_parent_that_is_gone(void **state)
+{
+        expect("orphan", enter_orphaned, act_nothing, 0);
+}
+
+/* The hard limit, as /proc/PID/limits has it. */
+static void core_limit_of(pid_t pid, char ret[32])
+{
+        char path[64], text[4096] = "";
+
+        snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_true(read(fd, text, sizeof(text) - 1) > 0);
+        close(fd);
+        const char *line = strstr(text, "Max core file size");
+        assert_non_null(line);
+        assert_int_equal(sscanf(line, "Max core file size %*s %31s", ret), 1);
+}
+
+/* To whom /proc belongs says whether a process may be looked into: of one that may not it is root's. */
+static void test_core_dumps_only_when_asked(void **state)
+{
+        if (geteuid() != 0)
+                skip();
+        for (int asked = 0; asked < 2; asked++) {
+                SandboxOptions options = {
+                        .core_dumps = asked,
+                        .parent = getpid(),
+                        .switch_user = true,
+                        .uid = STRANGER,
+                        .gid = STRANGER,
+                };
+                bool dumps = asked || sandbox_build.left_out & BARRIER_BIT(BARRIER_DUMP);
+                char ours[32], theirs[32];
+                char path[64];
+                struct stat st;
+                int ends[2];
+
+                assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+                pid_t pid = start_waiting(options, ends[1]);
+                assert_int_equal(hear(ends[0]), 0);
+                snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+                assert_int_equal(stat(path, &st), 0);
+                assert_int_equal(st.st_uid, dumps ? STRANGER : 0);
+                core_limit_of(pid, theirs);
+                core_limit_of(getpid(), ours);
+                assert_string_equal(theirs, asked ? ours : "0");
+                kill(pid, SIGKILL);
+                assert_int_equal(waitpid(pid, NULL, 0), pid);
+                close(ends[0]);
+                close(ends[1]);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -250,6 +374,9 @@ int main(void)
                 cmocka_unit_test(test_what_does_not),
                 cmocka_unit_test(test_as_another_user),
                 cmocka_unit_test(test_status),
+                cmocka_unit_test(test_it_ends_with_its_parent),
+                cmocka_unit_test(test_a_parent_that_is_gone),
+                cmocka_unit_test(test_core_dumps_only_when_asked),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

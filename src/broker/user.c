@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/user.h"
+
+#include <pwd.h>
+#include <stddef.h>
+#include <unistd.h>
+
+/* Made by units/rawview.sysusers. */
+#define BROKER_USER "rawview"
+
+bool broker_find_user(uint32_t *ret_uid, uint32_t *ret_gid)
+{
+        const struct passwd *user = geteuid() == 0 ? getpwnam(BROKER_USER) : NULL;
+
+        if (!user || user->pw_uid == 0)
+                return false;
+        *ret_uid = user->pw_uid;
+        *ret_gid = user->pw_gid;
+        return true;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a verb does with an image is done by a child process that goes into the sandbox first. This process never looks
+ * at the image: it opens what the child asks for, believes nothing of what it says, and tells how it ended. A signal
+ * that ends this one ends the child as well. One thread.
+ */
+#pragma once
+
+#include "broker/broker.h"
+
+#include <sys/types.h>
+
+typedef struct ConfinedTask {
+        const char *file; /* for people */
+        Broker *broker;   /* what it may have; of this process */
+        /* In the child, which is free still: goes into the sandbox, does the work, returns the exit status. `channel`
+         * is where it asks, `parent` the process whose end is its own. */
+        int (*run)(void *arg, int channel, pid_t parent);
+        void *arg;
+} ConfinedTask;
+
+/* Returns the child's exit status, or CLI_FAILURE with a line why there is none. */
+int confined_run(const ConfinedTask *task);

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# run.sh [SUITE…]: what `./dev test` does. Four builds below build/, each with the suites that tell something there:
+# run.sh [SUITE…]: what `./dev test` does. Five builds below build/, each with the suites that tell something there:
 #   plain   gcc, warnings are errors                 unit format property fuzz model crash integration lint system
 #   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
 #   clang   clang, warnings are errors               unit format
+#   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 20 seconds
 # With CI=true a test of integration or system that is skipped, and a missing piece that they need, are failures.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -22,6 +23,7 @@ done
 ci=${CI:-false}
 passed=0 failed=0 skipped=0 skipped_real=0
 troubles=()
+build_targets=()
 began=$SECONDS
 
 trouble() {
@@ -44,17 +46,17 @@ look_for_pieces() {
     [ "$ci" != true ] || trouble "CI=true, and what integration and system need is missing: ${missing[*]}"
 }
 
-# build NAME [MESON OPTIONS]; CC comes from the environment.
+# build NAME [MESON OPTIONS]; CC comes from the environment, and so do the targets, if not all are to be made.
 build() {
     local name=$1 start=$SECONDS
     shift
-    mkdir -p build
+    mkdir -p "$(dirname "build/$name")"
     {
         if [ -f "build/$name/build.ninja" ]; then
             meson configure "build/$name" "$@"
         else
             meson setup "build/$name" "$@"
-        fi && meson compile -C "build/$name"
+        fi && meson compile -C "build/$name" "${build_targets[@]}"
     } >"build/$name.log" 2>&1 || {
         tail -n 60 "build/$name.log"
         trouble "build/$name did not build"
@@ -124,6 +126,25 @@ any() {
     return 1
 }
 
+# Each fuzz target in turn, from its corpus alone: what earlier runs have added would take longer to read than there is time.
+fuzz() {
+    local seconds=$1 start=$SECONDS log=build/fuzz/ci.log name executions edges inputs findings
+    rm -rf build/fuzz/ci
+    mkdir -p build/fuzz/ci
+    python3 -B tests/fuzz/fuzz.py build/fuzz/tree build/fuzz/ci $((seconds * ${#build_targets[@]})) >"$log" 2>&1 || {
+        tail -n 150 "$log"
+        trouble "a fuzz target has found something, or has not run: see build/fuzz/ci"
+        return 0
+    }
+    while read -r name executions edges inputs findings; do
+        [[ " ${build_targets[*]} " == *" fuzz-$name "* ]] || continue
+        if [ "$executions" -eq 0 ] || [ "$findings" -gt 0 ]; then trouble "fuzz target $name: $executions executions, $findings findings"; fi
+        passed=$((passed + 1))
+        printf '   %-12s %8d executions, %5d edges, %5d inputs kept\n' "$name" "$executions" "$edges" "$inputs"
+    done < <(sed -n '/^target /,$p' "$log")
+    printf '   %d targets ran for %d s each (%d s)\n' "${#build_targets[@]}" "$seconds" $((SECONDS - start))
+}
+
 look_for_pieces
 
 plain="unit format property fuzz model crash integration lint system"
@@ -152,6 +173,16 @@ clang="unit format"
 if any "$clang"; then
     printf '\n== clang: warnings are errors\n'
     CC=clang build clang --werror && run clang "$clang"
+fi
+
+if any fuzz; then
+    printf '\n== fuzz: clang, libFuzzer, AddressSanitizer, UndefinedBehaviorSanitizer\n'
+    export ASAN_OPTIONS='' UBSAN_OPTIONS=print_stacktrace=1
+    for target in tests/fuzz/fuzz-*.c; do
+        build_targets+=("$(basename "$target" .c)")
+    done
+    CC=clang build fuzz/tree -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false \
+        -Dc_args=-fsanitize=fuzzer-no-link && fuzz 20
 fi
 
 printf '\n== seen in %d min %d s\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))

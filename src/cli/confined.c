@@ -29,11 +29,8 @@ static int confined_serve(Broker *broker, int channel, Err *err)
                 Message ask, answer;
                 int fd = -1;
 
-                int r = channel_receive(channel, &ask, &fd, err);
-                if (r == 0)
-                        return 0;
-                cleanup_close(&fd);
-                if (r < 0)
+                int r = channel_receive(channel, &ask, NULL, err);
+                if (r <= 0)
                         return r;
                 if (ask.kind != MESSAGE_OPEN)
                         return err_set(err, EPROTO, "a message at the wrong time");

@@ -19,6 +19,7 @@ enum {
         MOUNT_FOREGROUND = 256,
         MOUNT_VERSION,
         MOUNT_REQUIRE_SANDBOX,
+        MOUNT_CORE_DUMPS,
         MOUNT_CONFIG,
 };
 
@@ -50,6 +51,7 @@ static void mount_fill_options(struct option *to)
                 { "pidfile", required_argument, NULL, 'p' },
                 { "options", required_argument, NULL, 'o' },
                 { "require-sandbox", no_argument, NULL, MOUNT_REQUIRE_SANDBOX },
+                { "core-dumps", no_argument, NULL, MOUNT_CORE_DUMPS },
                 { "verbose", no_argument, NULL, 'v' },
                 { "quiet", no_argument, NULL, 'q' },
                 { "version", no_argument, NULL, MOUNT_VERSION },
@@ -99,6 +101,7 @@ static int mount_print_help(void)
              "  -p, --pidfile=FILE           write the process id to signal there\n"
              "  -o, --options=NAME[=VALUE],… the options above as mount(8) has them; ro, rw\n"
              "      --require-sandbox        no view when the kernel lacks a part of the sandbox\n"
+             "      --core-dumps             let a crash leave a core, with pieces of the image\n"
              "  -v, --verbose                say more\n"
              "  -q, --quiet                  say nothing but errors\n"
              "      --version                the version\n"
@@ -197,6 +200,8 @@ static int mount_take_option(MountRequest *m, int got)
                 return CLI_OK;
         case MOUNT_REQUIRE_SANDBOX:
                 return daemon_add(&m->command, "--require-sandbox");
+        case MOUNT_CORE_DUMPS:
+                return daemon_add(&m->command, "--core-dumps");
         case 'p':
                 return mount_take_pid_file(m, optarg);
         case 'o':

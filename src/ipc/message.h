@@ -51,6 +51,7 @@ typedef struct MessageImage {
         uint64_t cache_size;
         uint32_t switch_user, uid, gid; /* whom the worker becomes */
         uint32_t require_sandbox;
+        uint32_t core_dumps; /* it may leave a core */
 } MessageImage;
 
 /* Worker → supervisor, or child → command: the image of layer `namer` names a file. */

@@ -26,6 +26,7 @@ enum {
         MAIN_BACKGROUND,
         MAIN_FOR_COMMAND,
         MAIN_REQUIRE_SANDBOX,
+        MAIN_CORE_DUMPS,
         MAIN_CONFIG,
 };
 
@@ -51,6 +52,7 @@ static void main_fill_options(struct option *to)
                 { "background", no_argument, NULL, MAIN_BACKGROUND },
                 { "for-command", no_argument, NULL, MAIN_FOR_COMMAND },
                 { "require-sandbox", no_argument, NULL, MAIN_REQUIRE_SANDBOX },
+                { "core-dumps", no_argument, NULL, MAIN_CORE_DUMPS },
         };
         size_t count = sizeof(own) / sizeof(own[0]);
         ConfigOption o;
@@ -76,6 +78,7 @@ static int main_print_help(void)
              "IMAGE. It is started by rawview@NAME.service or by 'rawview mount'.\n"
              "\n"
              "  --background            let go of the terminal once the view is up\n"
+             "  --core-dumps            let a worker that crashes leave a core: pieces of the image\n"
              "  --for-command           exit with 0, 1 or 2, as rawview does\n"
              "  --pidfile=FILE          write the process id there once the view is up\n"
              "  --ready-fd=N            write the path of the view there once it is up\n"
@@ -145,6 +148,9 @@ static int main_take_option(Arguments *a, Config *c, int got)
                 return -1;
         case MAIN_REQUIRE_SANDBOX:
                 a->manager.require_sandbox = true;
+                return -1;
+        case MAIN_CORE_DUMPS:
+                a->manager.core_dumps = true;
                 return -1;
         case '?':
                 return EX_USAGE;

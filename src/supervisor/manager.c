@@ -124,6 +124,7 @@ static int manager_open_image(Manager *m, Err *err)
         image->cache_size = c->cache_size;
         image->switch_user = broker_find_user(&image->uid, &image->gid);
         image->require_sandbox = m->options->require_sandbox;
+        image->core_dumps = m->options->core_dumps;
         r = channel_send(m->worker.channel, &message, m->image.layers[0].fd, err);
         if (r < 0)
                 return r;
@@ -224,6 +225,11 @@ static void manager_log_sandbox(const Manager *m)
         if (m->sealed.barriers_lacking != 0)
                 log_line(LOG_LEVEL_WARNING, "%s: the kernel does not have for the worker: %s", path,
                          barrier_list(m->sealed.barriers_lacking, text));
+        if (m->options->core_dumps)
+                log_line(LOG_LEVEL_WARNING,
+                         "%s: the worker may leave a core dump (--core-dumps), which holds pieces "
+                         "of the image",
+                         path);
 }
 
 static int manager_start(Manager *m, Err *err)

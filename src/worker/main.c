@@ -277,6 +277,7 @@ static int worker_confine(Worker *w, int image_fd, Err *err)
                 .uid = image->uid,
                 .gid = image->gid,
                 .required = image->require_sandbox,
+                .core_dumps = image->core_dumps,
         };
 
         int r = sandbox_enter(&options, &w->sandbox, err);

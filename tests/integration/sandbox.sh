@@ -71,6 +71,15 @@ if [[ $LIST == *no-dump* ]]; then
 fi
 down view
 
+step "core dumps only when asked for"
+CORE=$(limit_of self 'Max core file size')
+up view --core-dumps -f raw disk.raw mp
+grep -q 'disk.raw: the worker may leave a core dump (--core-dumps)' view.err || fail "no warning: $(cat view.err)"
+[[ $(getfattr --only-values -n user.rawview.state mp | jq -c .sandbox) != *no-dump* ]] || fail "it says no-dump"
+equal "limit of core dumps" "$(limit_of "$(worker_of "$(pid_of view)")" 'Max core file size')" "$CORE"
+cmp mp expected.raw
+down view
+
 step "everything that a view can do"
 up view -w -f raw disk.raw mp
 dd if=/dev/urandom of=piece bs=64k count=8 status=none

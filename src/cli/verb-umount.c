@@ -45,10 +45,12 @@ static int umount_as_user(const char *path, bool lazy, Err *err)
 {
         char *const argv[] = { (char *)"fusermount3", (char *)(lazy ? "-uz" : "-u"), (char *)"--",
                                (char *)path, NULL };
+        char *const environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                                      (char *)"LC_ALL=C", NULL };
         pid_t pid = 0;
         int status = 0;
 
-        int r = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+        int r = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environment);
         if (r != 0)
                 return err_set(err, r, "cannot run fusermount3: %m");
         if (waitpid(pid, &status, 0) < 0)

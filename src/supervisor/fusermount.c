@@ -23,6 +23,12 @@ enum {
 
 #define FUSERMOUNT_PROGRAM "fusermount3"
 
+/* It is set-uid and found where its caller's PATH leads, with no other rights than the caller's. It gets nothing else of
+ * the caller's environment: what it says is read in English. (A descriptor that is not there does no harm to an unmount.) */
+static char *const fusermount_environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                                                (char *)"LC_ALL=C", (char *)"_FUSE_COMMFD=3",
+                                                NULL };
+
 static _Noreturn void fusermount_child(char *const arguments[], int socket, int errors)
 {
         sigset_t none;
@@ -33,14 +39,10 @@ static _Noreturn void fusermount_child(char *const arguments[], int socket, int 
 
         int socket_aside = socket < 0 ? -1 : fcntl(socket, F_DUPFD, 16);
         dup2(errors, STDERR_FILENO);
-        if (socket_aside >= 0) {
+        if (socket_aside >= 0)
                 dup2(socket_aside, FUSERMOUNT_SOCKET);
-                setenv("_FUSE_COMMFD", "3", 1);
-        }
         syscall(SYS_close_range, FUSERMOUNT_SOCKET + (socket_aside >= 0 ? 1U : 0U), ~0U, 0U);
-        if (!getenv("PATH"))
-                setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
-        execvp(FUSERMOUNT_PROGRAM, arguments);
+        execvpe(FUSERMOUNT_PROGRAM, arguments, fusermount_environment);
         _exit(FUSERMOUNT_MISSING);
 }
 

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "build-config.h"
 #include "ipc/channel.h"
+#include "supervisor/kept.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,16 +43,13 @@ static void spawn_find_program(char ret[PATH_MAX])
         snprintf(ret, PATH_MAX, RAWVIEW_LIBEXECDIR "/" SPAWN_PROGRAM);
 }
 
-/* The worker gets no environment but what the tests' sanitizers are set with. */
 static void spawn_environment(char *ret[8])
 {
-        static const char *const kept[] = { "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=",
-                                            "LSAN_OPTIONS=" };
         size_t count = 0;
 
         for (char **e = environ; *e && count < 7; e++)
-                for (size_t k = 0; k < sizeof(kept) / sizeof(kept[0]); k++)
-                        if (strncmp(*e, kept[k], strlen(kept[k])) == 0)
+                for (const char *const *kept = spawn_kept; *kept; kept++)
+                        if (strncmp(*e, *kept, strlen(*kept)) == 0)
                                 ret[count++] = *e;
         ret[count] = NULL;
 }

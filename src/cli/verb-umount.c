@@ -60,10 +60,41 @@ static int umount_as_user(const char *path, bool lazy, Err *err)
         return 0;
 }
 
-static int umount_now(const char *path, bool lazy, Err *err)
+/* The folder in which the view lies. Its path may lead elsewhere by now: whoever owns a folder on the way can rename it.
+ * A mount point cannot be renamed, so that its name in that folder stays what it is until it is unmounted. */
+static int umount_hold(const MountEntry *e, int *ret, Err *err)
 {
-        if (geteuid() != 0)
-                return umount_as_user(path, lazy, err);
+        const char *name = strrchr(e->target, '/') + 1;
+        _cleanup_free_ char *path = strndup(e->target, (size_t)(name - e->target));
+        uint64_t id = 0;
+
+        if (!path)
+                return err_set(err, ENOMEM, "%m");
+        _cleanup_close_ int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0)
+                return err_set(err, errno, "cannot open its folder: %m");
+        _cleanup_close_ int view = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (view < 0)
+                return err_set(err, errno, "%m");
+        int r = mount_id_of_fd(view, &id);
+        if (r < 0)
+                return err_set(err, -r, "cannot find out what is mounted there: %m");
+        if (id != e->id)
+                return err_set(err, EINVAL, "is not there any more, or something else covers it");
+        *ret = fd_take(&folder);
+        return 0;
+}
+
+static int umount_as_root(const MountEntry *e, bool lazy, Err *err)
+{
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int folder = -1;
+
+        int r = umount_hold(e, &folder, err);
+        if (r < 0)
+                return r;
+        if (asprintf(&path, "/proc/self/fd/%d%s", folder, strrchr(e->target, '/')) < 0)
+                return err_set(err, ENOMEM, "%m");
         if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
                 return 0;
         if (errno == EBUSY)
@@ -86,23 +117,25 @@ static int umount_wait(int daemon, Err *err)
         return 0;
 }
 
-static int umount_view(const char *path, Err *err)
+static int umount_view(const MountEntry *e, Err *err)
 {
         ViewLook look;
         _cleanup_close_ int daemon = -1;
 
-        view_look(path, &look);
+        view_look(e->target, &look);
         pid_t pid = view_look_pid(&look);
         if (pid > 0)
                 daemon = pidfd_open(pid, 0);
-        int r = umount_now(path, look.condition == VIEW_STALE, err);
+        bool lazy = look.condition == VIEW_STALE;
+        int r = geteuid() == 0 ? umount_as_root(e, lazy, err)
+                               : umount_as_user(e->target, lazy, err);
         if (r < 0)
                 return r;
         return daemon < 0 ? 0 : umount_wait(daemon, err);
 }
 
 /* What the user named, as the mount table has it: the mount that the path leads into must be a view. */
-static int umount_find(const MountTable *mounts, const char *name, const char **ret, Err *err)
+static int umount_find(const MountTable *mounts, const char *name, const MountEntry **ret, Err *err)
 {
         uint64_t id = 0;
         _cleanup_close_ int fd = open(name, O_PATH | O_CLOEXEC);
@@ -115,7 +148,7 @@ static int umount_find(const MountTable *mounts, const char *name, const char **
         const MountEntry *e = mount_table_find(mounts, id);
         if (!e || strcmp(e->type, MOUNT_TYPE_VIEW) != 0)
                 return err_set(err, EINVAL, "is not a view");
-        *ret = e->target;
+        *ret = e;
         return 0;
 }
 
@@ -124,11 +157,11 @@ static int umount_named(const MountTable *mounts, char **names)
         int status = CLI_OK;
 
         for (char **name = names; *name; name++) {
-                const char *path = NULL;
+                const MountEntry *e = NULL;
                 Err err;
-                int r = umount_find(mounts, *name, &path, &err);
+                int r = umount_find(mounts, *name, &e, &err);
                 if (r >= 0)
-                        r = umount_view(path, &err);
+                        r = umount_view(e, &err);
                 if (r < 0)
                         status = cli_fail(*name, &err);
         }
@@ -162,7 +195,7 @@ static int umount_all(const MountTable *mounts, bool only_stale)
                         if (look.condition != VIEW_STALE)
                                 continue;
                 }
-                if (umount_view(e->target, &err) < 0)
+                if (umount_view(e, &err) < 0)
                         status = cli_fail(e->target, &err);
         }
         return status;

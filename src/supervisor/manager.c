@@ -337,6 +337,7 @@ int manager_run(const Config *c, const ManagerOptions *options)
                 .target = TARGET_NONE,
                 .worker = WORKER_NONE,
                 .mount = MOUNT_NONE,
+                .pid_file = PID_FILE_NONE,
                 .signals = -1,
                 .waiter = options->ready_fd,
         };

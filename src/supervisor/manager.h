@@ -11,6 +11,7 @@
 #include "supervisor/exit.h"
 #include "supervisor/init.h"
 #include "supervisor/mount.h"
+#include "supervisor/pid-file.h"
 #include "supervisor/spawn.h"
 #include "supervisor/target.h"
 
@@ -49,7 +50,7 @@ typedef struct Manager {
         unsigned stop_asked; /* how often; twice means that it may cost data */
         int waiter; /* options->ready_fd until it was written to; -1: nobody waits for the view */
         bool worker_gone;
-        bool pid_file_written;
+        PidFile pid_file;
         MessageSealed sealed;
         MessageDone done;
         /* Why the worker cannot be used, in its words or ours; code 0: it can. */

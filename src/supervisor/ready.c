@@ -17,26 +17,16 @@
 static int ready_write_pid_file(Manager *m, Err *err)
 {
         const char *path = m->options->pid_file;
-        char text[16];
 
         if (!path)
                 return 0;
-        _cleanup_close_ int fd =
-                open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0644);
-        if (fd < 0)
-                return err_set(err, errno, "cannot write the pid file %s: %m", path);
-        int len = snprintf(text, sizeof(text), "%d\n", getpid());
-        if (write(fd, text, (size_t)len) != len)
-                return err_set(err, errno, "cannot write the pid file %s: %m", path);
-        m->pid_file_written = true;
-        return 0;
+        int r = pid_file_write(path, m->options->rule, &m->pid_file, err);
+        return r < 0 ? err_prefix(err, r, "cannot write the pid file %s", path) : 0;
 }
 
 void ready_withdraw(Manager *m)
 {
-        if (m->pid_file_written)
-                unlink(m->options->pid_file);
-        m->pid_file_written = false;
+        pid_file_withdraw(&m->pid_file);
 }
 
 static void ready_notify(const Manager *m)

@@ -3,12 +3,14 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mountinfo.h"
+#include "base/safe-path.h"
 #include "cli/cli.h"
 #include "cli/view-look.h"
 
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -85,16 +87,11 @@ static int umount_hold(const MountEntry *e, int *ret, Err *err)
         return 0;
 }
 
-static int umount_as_root(const MountEntry *e, bool lazy, Err *err)
+static int umount_as_root(int folder, const char *name, bool lazy, Err *err)
 {
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int folder = -1;
+        char path[PATH_MAX];
 
-        int r = umount_hold(e, &folder, err);
-        if (r < 0)
-                return r;
-        if (asprintf(&path, "/proc/self/fd/%d%s", folder, strrchr(e->target, '/')) < 0)
-                return err_set(err, ENOMEM, "%m");
+        snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", folder, name);
         if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
                 return 0;
         if (errno == EBUSY)
@@ -119,29 +116,52 @@ static int umount_wait(int daemon, Err *err)
 
 static int umount_view(const MountEntry *e, Err *err)
 {
+        const char *name = strrchr(e->target, '/') + 1;
         ViewLook look;
-        _cleanup_close_ int daemon = -1;
+        _cleanup_close_ int folder = -1, daemon = -1;
 
-        view_look(e->target, &look);
+        int r = umount_hold(e, &folder, err);
+        if (r < 0)
+                return r;
+        view_look_in(folder, name, &look);
         pid_t pid = view_look_pid(&look);
         if (pid > 0)
                 daemon = pidfd_open(pid, 0);
         bool lazy = look.condition == VIEW_STALE;
-        int r = geteuid() == 0 ? umount_as_root(e, lazy, err)
-                               : umount_as_user(e->target, lazy, err);
+        r = geteuid() == 0 ? umount_as_root(folder, name, lazy, err)
+                           : umount_as_user(e->target, lazy, err);
         if (r < 0)
                 return r;
         return daemon < 0 ? 0 : umount_wait(daemon, err);
+}
+
+/* Root unmounts what root has named, and not what somebody's link leads to. */
+static int umount_open(const char *name, int *ret, Err *err)
+{
+        PathRule rule = geteuid() == 0 ? PATH_RULE_LINKS : PATH_RULE_KERNEL;
+        PathChooser chooser = { 0 };
+        char user[64];
+
+        int r = safe_path_open(name, rule, PATH_FOLDER, &chooser, ret, err);
+        if (r < 0 || !chooser.known)
+                return r;
+        cleanup_close(ret);
+        *ret = -1;
+        safe_path_name_user(chooser.uid, user);
+        return err_set(err, EPERM, "refused: %s, on the way to it, belongs to %s", chooser.why,
+                       user);
 }
 
 /* What the user named, as the mount table has it: the mount that the path leads into must be a view. */
 static int umount_find(const MountTable *mounts, const char *name, const MountEntry **ret, Err *err)
 {
         uint64_t id = 0;
-        _cleanup_close_ int fd = open(name, O_PATH | O_CLOEXEC);
-        if (fd < 0)
-                return err_set(err, errno, "%m");
-        int r = mount_id_of_fd(fd, &id);
+        _cleanup_close_ int fd = -1;
+
+        int r = umount_open(name, &fd, err);
+        if (r < 0)
+                return r;
+        r = mount_id_of_fd(fd, &id);
         if (r < 0)
                 return err_set(err, -r, "cannot find out what is mounted there: %m");
 

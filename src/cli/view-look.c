@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -25,10 +27,14 @@ static void look_get_text(const char *path, const char *name, char *text, size_t
 
 static int look_ask(const void *arg, int folder, void *result)
 {
-        const char *path = arg;
+        char path[PATH_MAX];
         ViewLook *look = result;
         struct statx st;
 
+        if (folder < 0)
+                snprintf(path, sizeof(path), "%s", (const char *)arg);
+        else
+                snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", folder, (const char *)arg);
         /* What the kernel remembers of a view outlives its server: only an answer of now counts. */
         if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
                   &st) < 0)
@@ -42,10 +48,15 @@ static int look_ask(const void *arg, int folder, void *result)
 
 void view_look(const char *path, ViewLook *ret)
 {
+        view_look_in(-1, path, ret);
+}
+
+void view_look_in(int folder, const char *name, ViewLook *ret)
+{
         Attempt attempt;
 
         memset(ret, 0, sizeof(*ret));
-        int r = attempt_start(look_ask, path, -1, sizeof(*ret), &attempt);
+        int r = attempt_start(look_ask, name, folder, sizeof(*ret), &attempt);
         if (r >= 0)
                 r = attempt_finish(&attempt, LOOK_LIMIT_MS, ret);
         if (r >= 0)

@@ -27,6 +27,9 @@ typedef struct ViewLook {
 /* Gives an answer always; a view that cannot even be asked counts as unreadable. */
 void view_look(const char *path, ViewLook *ret);
 
+/* The same by its name in an open folder, whatever paths lead there by now. */
+void view_look_in(int folder, const char *name, ViewLook *ret);
+
 /* "serving", "stale" … as `rawview list` prints it. */
 const char *view_condition_name(ViewCondition condition);
 

@@ -163,6 +163,14 @@ int mount_view(const Target *target, const Config *c, const char *source, Mount 
         return 0;
 }
 
+/* Somebody may have mounted over the view, or renamed it from another mount namespace. */
+static bool mount_is_listed(const Mount *m)
+{
+        _cleanup_mount_table_ MountTable table = { 0 };
+
+        return mount_table_read(&table, NULL) >= 0 && mount_table_find(&table, m->id);
+}
+
 int mount_end(Mount *m, const Target *target, bool detach, Err *err)
 {
         uint64_t id = 0;
@@ -173,6 +181,8 @@ int mount_end(Mount *m, const Target *target, bool detach, Err *err)
         if (r < 0 && r != -ENOENT)
                 return err_set(err, -r, "cannot look at what covers %s: %m", target->path);
         if (r < 0 || id != m->id) {
+                if (mount_is_listed(m))
+                        return err_set(err, EBUSY, "something else covers it");
                 m->id = 0;
                 return 1;
         }

@@ -25,7 +25,7 @@ typedef struct Mount {
 /* `source` is the path of the image. On failure nothing is mounted; the text does not name the target. */
 int mount_view(const Target *target, const Config *c, const char *source, Mount *ret, Err *err);
 
-/* Unmounts if the mount is still there and ours; 1: it was not. EBUSY: in use. */
+/* Unmounts if the mount is still there and ours; 1: it was not. EBUSY: in use, or beneath another mount. */
 int mount_end(Mount *m, const Target *target, bool detach, Err *err);
 
 /* Ends the connection by force, so that whoever waits for it gets an error. -ENOENT: there is no way to, or none. */

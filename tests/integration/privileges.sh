@@ -159,7 +159,7 @@ for fd in 0 1 2; do
     equal "descriptor $fd" "$(readlink "/proc/$SUPERVISOR/fd/$fd")" /dev/null
 done
 open=$(for fd in "/proc/$SUPERVISOR/fd"/*; do readlink "$fd"; done | sed -e 's/^\(socket\|pipe\):.*/\1/' | sort -u | tr '\n' ' ')
-equal "descriptors" "$open" "/dev/fuse /dev/null $W $W/disk.qcow2 $W/mp anon_inode:[pidfd] anon_inode:[signalfd] pipe socket "
+equal "descriptors" "$open" "/dev/fuse /dev/null $W $W/disk.qcow2 $W/mp $W/view.pid anon_inode:[pidfd] anon_inode:[signalfd] pipe socket "
 : >view.log
 kill -TERM "$SUPERVISOR"
 ended view

@@ -14,6 +14,7 @@
 #include "opener/ipc-opener.h"
 #include "sandbox/sandbox.h"
 #include "view/view.h"
+#include "worker/confine.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -265,27 +266,6 @@ static int worker_serve(Worker *w, Err *err)
         return r < 0 ? r : 1;
 }
 
-static int worker_confine(Worker *w, int image_fd, Err *err)
-{
-        const MessageImage *image = &w->image.image;
-        const int keep[] = { w->channel, w->wake_fd, image_fd };
-        SandboxOptions options = {
-                .keep = keep,
-                .keep_count = sizeof(keep) / sizeof(keep[0]),
-                .cache_size = image->cache_size,
-                .switch_user = image->switch_user,
-                .uid = image->uid,
-                .gid = image->gid,
-                .required = image->require_sandbox,
-                .core_dumps = image->core_dumps,
-        };
-
-        int r = sandbox_enter(&options, &w->sandbox, err);
-        if (r < 0)
-                close(image_fd);
-        return r;
-}
-
 static int worker_run(Worker *w)
 {
         Err err = { "" };
@@ -298,8 +278,10 @@ static int worker_run(Worker *w)
                 return worker_tell_failed(w, r, &err);
 
         /* Nothing of the image has been looked at yet; from here on all that is done depends on its bytes. */
-        r = worker_confine(w, image_fd, &err);
-        if (r >= 0)
+        r = worker_confine(&w->image.image, w->channel, w->wake_fd, image_fd, &w->sandbox, &err);
+        if (r < 0)
+                close(image_fd);
+        else
                 r = worker_open_image(w, image_fd, &err);
         if (r >= 0)
                 r = worker_seal(w, &err);

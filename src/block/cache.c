@@ -58,7 +58,10 @@ typedef struct CacheShard {
 
 struct Cache {
         uint64_t budget; /* fixed */
-        atomic_uint_fast64_t clock, bytes, hits, misses;
+        atomic_uint_fast64_t clock, bytes, hits, misses, reserved;
+        pthread_mutex_t borrow_lock;
+        pthread_cond_t given_back;
+        uint64_t borrowed; /* guarded by borrow_lock */
         CacheShard shards[CACHE_SHARDS];
 };
 
@@ -98,6 +101,8 @@ int cache_new(uint64_t budget, Cache **ret)
         if (!c)
                 return -ENOMEM;
         c->budget = u64_max(LIMIT_CACHE_MIN, u64_min(budget, LIMIT_CACHE_MAX));
+        pthread_mutex_init(&c->borrow_lock, NULL);
+        pthread_cond_init(&c->given_back, NULL);
         for (size_t i = 0; i < CACHE_SHARDS; i++)
                 pthread_mutex_init(&c->shards[i].lock, NULL);
         *ret = c;
@@ -201,10 +206,17 @@ static CacheShard *cache_find_oldest_shard(Cache *c)
         return found;
 }
 
+/* What is left of the budget for entries. */
+static uint64_t cache_room(Cache *c)
+{
+        uint64_t reserved = atomic_load_explicit(&c->reserved, memory_order_relaxed);
+        return c->budget - (u64_max(reserved, LIMIT_TABLES_SIZE) - LIMIT_TABLES_SIZE);
+}
+
 /* Brings the cache back under its budget, as far as nobody uses what would have to go. */
 static void cache_trim(Cache *c)
 {
-        while (atomic_load_explicit(&c->bytes, memory_order_relaxed) > c->budget) {
+        while (atomic_load_explicit(&c->bytes, memory_order_relaxed) > cache_room(c)) {
                 _cleanup_(cache_entry_freep) CacheEntry *out = NULL;
                 CacheShard *s = cache_find_oldest_shard(c);
                 if (!s)
@@ -365,7 +377,7 @@ void cache_put(Cache *c, CacheEntry *e)
                 garbage = cache_unuse(e);
         }
         /* It was in use when the budget was last looked at. */
-        if (atomic_load_explicit(&c->bytes, memory_order_relaxed) > c->budget)
+        if (atomic_load_explicit(&c->bytes, memory_order_relaxed) > cache_room(c))
                 cache_trim(c);
 }
 
@@ -414,8 +426,47 @@ Cache *cache_free(Cache *c)
                 cache_shard_drop_owner(c, &c->shards[i], NULL);
                 pthread_mutex_destroy(&c->shards[i].lock);
         }
+        pthread_cond_destroy(&c->given_back);
+        pthread_mutex_destroy(&c->borrow_lock);
         free(c);
         return NULL;
+}
+
+int cache_reserve(Cache *c, uint64_t bytes)
+{
+        uint64_t most = LIMIT_TABLES_SIZE + c->budget - LIMIT_CACHE_MIN;
+        uint64_t now = atomic_load_explicit(&c->reserved, memory_order_relaxed);
+
+        do
+                if (bytes > most - now)
+                        return -EFBIG;
+        while (!atomic_compare_exchange_weak(&c->reserved, &now, now + bytes));
+        cache_trim(c);
+        return 0;
+}
+
+void cache_release(Cache *c, uint64_t bytes)
+{
+        atomic_fetch_sub(&c->reserved, bytes);
+}
+
+void cache_borrow(Cache *c, uint64_t bytes)
+{
+        LOCKED(&c->borrow_lock)
+        {
+                while (c->borrowed > 0 && c->borrowed + bytes > LIMIT_DECODING_SIZE)
+                        pthread_cond_wait(&c->given_back, &c->borrow_lock);
+                c->borrowed += bytes;
+        }
+}
+
+void cache_give_back(Cache *c, uint64_t bytes)
+{
+        LOCKED(&c->borrow_lock)
+        {
+                c->borrowed -= bytes;
+                pthread_cond_broadcast(&c->given_back);
+        }
 }
 
 void cache_get_stat(Cache *c, CacheStat *ret)
@@ -425,5 +476,6 @@ void cache_get_stat(Cache *c, CacheStat *ret)
                 .misses = atomic_load_explicit(&c->misses, memory_order_relaxed),
                 .bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed),
                 .budget = c->budget,
+                .reserved = atomic_load_explicit(&c->reserved, memory_order_relaxed),
         };
 }

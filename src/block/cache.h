@@ -6,6 +6,9 @@
  * Any thread. A piece that is not there is loaded by the thread that misses it, under that entry's own lock: only
  * threads that want the same piece wait. A failed load leaves no entry behind, and each waiter tries by itself.
  * An entry in use is never dropped; entries in use may exceed the budget for as long as they are.
+ *
+ * It also keeps the account of other memory that images dictate: what they need while they are open is reserved, what a
+ * request needs is borrowed. Together with the budget this bounds the memory of a process (block/limits.h).
  */
 #pragma once
 
@@ -52,8 +55,18 @@ void cache_put(Cache *c, CacheEntry *e);
 void cache_drop(Cache *c, const CacheKey *key);
 void cache_drop_owner(Cache *c, const void *owner);
 
+/* Memory that is needed as long as an image is open. Beyond LIMIT_TABLES_SIZE it is taken from the budget, of which
+ * LIMIT_CACHE_MIN stays. -EFBIG: there is not so much. */
+int cache_reserve(Cache *c, uint64_t bytes);
+void cache_release(Cache *c, uint64_t bytes);
+
+/* Memory that is needed for a moment: waits until others have given back so much that there is room within
+ * LIMIT_DECODING_SIZE. Who has borrowed does not borrow again. */
+void cache_borrow(Cache *c, uint64_t bytes);
+void cache_give_back(Cache *c, uint64_t bytes);
+
 typedef struct CacheStat {
-        uint64_t hits, misses, bytes, budget;
+        uint64_t hits, misses, bytes, budget, reserved;
 } CacheStat;
 
 void cache_get_stat(Cache *c, CacheStat *ret);

@@ -152,7 +152,7 @@ static int chain_open_below(
         if (r < 0)
                 return r;
 
-        NodeOptions options = { .cache = request->cache };
+        NodeOptions options = { .cache = request->cache, .is_below = true };
         r = node_open(format, s, &options, request->opener, &below, err);
         if (r < 0)
                 return r;

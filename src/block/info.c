@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "block/limits.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,13 +32,27 @@ static int info_copy_text(const char *text, char **ret)
         return 0;
 }
 
+/* Counts an element with these texts, which may be NULL. */
+static int info_add_cost(Info *i, const char *text, const char *other)
+{
+        uint64_t len = (text ? strlen(text) : 0) + (other ? strlen(other) : 0);
+        uint64_t cost = i->cost + LIMIT_INFO_COST_EACH + len;
+
+        if (cost > LIMIT_INFO_COST)
+                return -EFBIG;
+        i->cost = cost;
+        return 0;
+}
+
 /* Takes what `fact` owns, whatever comes of it. */
 static int info_add_fact(Info *i, const char *key, Fact fact)
 {
         _cleanup_free_ char *text = fact.text;
         _cleanup_free_ char *copy = NULL;
 
-        int r = info_copy_text(key, &copy);
+        int r = info_add_cost(i, key, text);
+        if (r >= 0)
+                r = info_copy_text(key, &copy);
         if (r < 0)
                 return r;
         r = info_grow((void **)&i->facts, i->fact_count, sizeof(Fact));
@@ -73,7 +88,9 @@ int info_add_snapshot(Info *i, const SnapshotInfo *s)
         _cleanup_free_ char *id = NULL;
         _cleanup_free_ char *name = NULL;
 
-        int r = info_copy_text(s->id, &id);
+        int r = info_add_cost(i, s->id, s->name);
+        if (r >= 0)
+                r = info_copy_text(s->id, &id);
         if (r < 0)
                 return r;
         r = info_copy_text(s->name, &name);
@@ -94,7 +111,9 @@ int info_add_bitmap(Info *i, const BitmapInfo *b)
 {
         _cleanup_free_ char *name = NULL;
 
-        int r = info_copy_text(b->name, &name);
+        int r = info_add_cost(i, b->name, NULL);
+        if (r >= 0)
+                r = info_copy_text(b->name, &name);
         if (r < 0)
                 return r;
         r = info_grow((void **)&i->bitmaps, i->bitmap_count, sizeof(BitmapInfo));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What an image says of itself, gathered by its driver for `rawview info` (keys and values are qemu-img's).
+ * A guest may have made it long: adding to it is -EFBIG beyond LIMIT_INFO_COST.
  * An Info belongs to one thread; every text in it is a copy.
  */
 #pragma once
@@ -43,6 +44,7 @@ typedef struct BitmapInfo {
 
 typedef struct Info {
         uint64_t cluster_size; /* 0: the format has none */
+        uint64_t cost;         /* about the bytes of memory that showing it takes; block/limits.h */
         bool dirty;            /* qemu-img's dirty-flag */
         bool encrypted;
         bool compressed;

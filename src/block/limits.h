@@ -13,11 +13,28 @@
 /* Bytes of one table read as a whole (L1, refcount, snapshot table …). */
 #define LIMIT_TABLE_SIZE (UINT64_C(32) << 20)
 
+/* Bytes of memory for tables that stay as long as the image is open, of all layers of a chain together; what is needed
+ * beyond that takes the place of cached pieces. Real images: 16 KiB for a disk of 1 TiB with 64 KiB clusters. With the
+ * default cache the largest L1 table fits just so. */
+#define LIMIT_TABLES_SIZE (UINT64_C(20) << 20)
+
 /* Bytes of a file name inside an image: what PATH_MAX and qcow2's own bound (1023) leave. */
 #define LIMIT_NAME_LEN 1023
 
 /* Bytes that one coded extent unpacks to: the largest qcow2 cluster. */
 #define LIMIT_CODED_LEN (UINT64_C(2) << 20)
+
+/* Bytes of memory in which coded extents are being unpacked at one time; a thread that would need more waits. A
+ * driver may need twice the extent for what it unpacks from. */
+#define LIMIT_DECODING_SIZE (UINT64_C(12) << 20)
+
+/* Bytes of memory for what one image says of itself: so much for each snapshot or bitmap, and its texts. That is enough
+ * for as many snapshots as a qcow2 may have. Real images: some tens. */
+#define LIMIT_INFO_COST (UINT64_C(24) << 20)
+#define LIMIT_INFO_COST_EACH 256
+
+/* The same for all layers of a chain that are shown as JSON, where it takes more than six times as much. */
+#define LIMIT_INFO_JSON_COST (UINT64_C(9) << 20)
 
 /* Guest disk size: what off_t can say, less room for rounding up. */
 #define LIMIT_DISK_SIZE ((UINT64_C(1) << 63) - (UINT64_C(1) << 22))

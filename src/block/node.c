@@ -59,6 +59,7 @@ static int node_new(const Format *format, const NodeOptions *options, Node **ret
         n->cache = options->cache;
         n->writable = options->writable;
         n->for_check = options->for_check;
+        n->is_below = options->is_below;
         *ret = n;
         return 0;
 }

@@ -43,6 +43,7 @@ struct Node {
         Cache *cache;     /* borrowed; shared by a whole chain; never NULL */
         uint64_t granule; /* the unit of alloc, a power of two; 0: nothing is ever allocated */
         bool writable;
+        bool is_below; /* a layer below another one: what only the top of a chain shows is not looked at */
         bool for_check; /* opened to be checked: nothing is served from it, and damage is no reason to refuse */
         bool guessed; /* raw because no format was recognised; only ever read-only */
         char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
@@ -67,6 +68,7 @@ typedef struct NodeOptions {
         bool writable;
         bool for_check; /* nothing but node_check will be called: a damaged image opens too, and
                                  opening it writable changes nothing */
+        bool is_below;
         const char *snapshot; /* copied; NULL: the disk itself */
         Cache *cache;         /* borrowed, outlives the node */
 } NodeOptions;

@@ -8,6 +8,13 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+        /* Shorter extents need so little that nobody has to wait for it. */
+        DECODE_FREE_LEN = 64 * 1024,
+        /* A driver may need as much as twice the length to unpack from. */
+        DECODE_COST = 3,
+};
+
 int node_map(Node *n, uint64_t off, uint64_t len, Extent *ret, uint64_t *ret_len)
 {
         Extent e = { 0 };
@@ -25,10 +32,19 @@ typedef struct DecodeJob {
         const Extent *extent;
 } DecodeJob;
 
+/* Only a few large extents are unpacked at one time: what each takes is its own length, and what it is unpacked from. */
 static int node_decode(void *arg, const CacheKey *key, void *buf, size_t len)
 {
         DecodeJob *job = arg;
-        return job->node->format->read_coded(job->node, job->extent, buf);
+        Node *n = job->node;
+        uint64_t need = len > DECODE_FREE_LEN ? DECODE_COST * (uint64_t)len : 0;
+
+        if (need)
+                cache_borrow(n->cache, need);
+        int r = n->format->read_coded(n, job->extent, buf);
+        if (need)
+                cache_give_back(n->cache, need);
+        return r;
 }
 
 static int node_read_coded(Node *n, const Extent *e, void *buf, size_t len, uint64_t off)

@@ -47,3 +47,17 @@ int table_read(Store *s,
         *ret = TAKE(bytes);
         return 0;
 }
+
+int table_reserve(Cache *c, uint64_t len, const char *what, Err *err)
+{
+        CacheStat stat;
+
+        if (cache_reserve(c, len) == 0)
+                return 0;
+        cache_get_stat(c, &stat);
+        return err_set(err, EFBIG,
+                       "%s: with its %" PRIu64 " bytes the tables of all layers take %" PRIu64
+                       " bytes, more than the cache of %" PRIu64
+                       " bytes leaves room for; a larger CacheSize= (--cache-size) makes room",
+                       what, len, stat.reserved + len, stat.budget);
+}

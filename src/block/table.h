@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The only way to memory whose size an image dictates.
+ *
+ * What stays as long as the image is open is reserved first, so that the tables of many layers do not add up to more than
+ * LIMIT_TABLES_SIZE and what the cache can spare.
  */
 #pragma once
 
 #include "base/err.h"
+#include "block/cache.h"
 #include "store/store.h"
 
 #include <stddef.h>
@@ -21,3 +25,7 @@ int table_read(Store *s,
                const char *what,
                void **ret,
                Err *err);
+
+/* Reserves `len` bytes in the cache of the chain for a table that stays; give them back with cache_release. EFBIG:
+ * there is not so much memory for tables. */
+int table_reserve(Cache *c, uint64_t len, const char *what, Err *err);

@@ -34,6 +34,14 @@ char *info_layer_namer(const char *file)
         return lstat(file, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(file, NULL) : strdup(file);
 }
 
+static int info_layer_too_long(const char *name, Err *err)
+{
+        return err_set(err, EFBIG,
+                       "%s: it names more snapshots and bitmaps, or with longer names, than can be "
+                       "shown",
+                       name);
+}
+
 int info_layer_init(InfoLayer *l, const Node *n, const char *file, const char *namer, Err *err)
 {
         *l = (InfoLayer){ .node = n, .file = strdup(file), .namer = strdup(namer) };
@@ -48,6 +56,8 @@ int info_layer_init(InfoLayer *l, const Node *n, const char *file, const char *n
         if (r < 0)
                 return err_set(err, -r, "cannot look at it: %m");
         r = n->format->describe ? n->format->describe((Node *)n, &l->info) : 0;
+        if (r == -EFBIG)
+                return info_layer_too_long(n->format->name, err);
         if (r < 0)
                 return err_set(err, -r, "%s: what it says of itself cannot be read: %m",
                                n->format->name);

@@ -2,6 +2,7 @@
 /* rawview info: what an image, and each layer below it, says of itself. */
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "block/limits.h"
 #include "cli/cli.h"
 #include "cli/image.h"
 #include "cli/info-layer.h"
@@ -70,6 +71,7 @@ static int info_show(const InfoWork *work, const Image *image, Err *err)
         const InfoOptions *options = work->options;
         _cleanup_(json_freep) json_object *all = json_object_new_array();
         _cleanup_free_ char *name = strdup(work->file), *namer = strdup(work->namer);
+        uint64_t cost = 0;
 
         for (const Node *n = image->node; n; n = n->backing) {
                 _cleanup_(info_layer_freep) InfoLayer layer = { 0 };
@@ -78,6 +80,11 @@ static int info_show(const InfoWork *work, const Image *image, Err *err)
                 int r = info_layer_init(&layer, n, name, namer, err);
                 if (r < 0)
                         return r;
+                cost += layer.info.cost;
+                if (options->json && cost > LIMIT_INFO_JSON_COST)
+                        return err_set(
+                                err, EFBIG,
+                                "it names more snapshots and bitmaps, or with longer names, than can be shown as JSON");
                 if (options->json) {
                         json_object_array_add(all, info_layer_json(&layer));
                 } else {

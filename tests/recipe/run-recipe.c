@@ -375,7 +375,7 @@ static int run_recipe(Run *run)
 
         if (expectation_read(run->folder, &run->expected) != 0)
                 return 1;
-        if (cache_new(LIMIT_CACHE_MIN, &cache) < 0)
+        if (cache_new(LIMIT_CACHE_DEFAULT, &cache) < 0)
                 return complain("out of memory");
 
         double start = processor_seconds();

@@ -49,6 +49,7 @@ static void qcow2_close(Node *n)
         if (!q)
                 return;
         qcow2_writer_close(n);
+        cache_release(n->cache, q->reserved);
         free(q->l1);
         free(q->data_name);
         *q = (Qcow2){ 0 };
@@ -75,6 +76,24 @@ static int qcow2_refuse_encryption(const Qcow2Header *h, Err *err)
                        h->crypt_method, h->crypt_method == QCOW2_CRYPT_LUKS ? "LUKS" : "AES");
 }
 
+int qcow2_reserve(Node *n, uint64_t len, const char *what, Err *err)
+{
+        Qcow2 *q = n->state;
+
+        int r = table_reserve(n->cache, len, what, err);
+        if (r >= 0)
+                q->reserved += len;
+        return r;
+}
+
+void qcow2_release_memory(Node *n, uint64_t len)
+{
+        Qcow2 *q = n->state;
+
+        q->reserved -= len;
+        cache_release(n->cache, len);
+}
+
 /* The disk itself, or the snapshot that is to be shown, with its own size and L1 table. */
 static int qcow2_open_disk(Node *n, Qcow2 *q, Err *err)
 {
@@ -99,8 +118,10 @@ static int qcow2_open_disk(Node *n, Qcow2 *q, Err *err)
                 if (r < 0)
                         return r;
         }
-        r = table_read(n->store, pos, q->l1_count, sizeof(be64),
-                       n->snapshot ? "L1 table of the snapshot" : "L1 table", &l1, err);
+        const char *what = n->snapshot ? "L1 table of the snapshot" : "L1 table";
+        r = qcow2_reserve(n, q->l1_count * sizeof(be64), what, err);
+        if (r >= 0)
+                r = table_read(n->store, pos, q->l1_count, sizeof(be64), what, &l1, err);
         if (r < 0)
                 return r;
         q->l1 = qcow2_table_to_host(l1, q->l1_count);

@@ -231,6 +231,9 @@ typedef struct Qcow2 {
 
         Qcow2Writer *writer; /* owned; NULL in an image that is only read */
 
+        uint64_t
+                reserved; /* bytes of memory that the cache of the chain has set aside for our tables */
+
         char *data_name;    /* owned: the external data file as the image names it; NULL: none */
         Store *data_store;  /* borrowed from the node: where whole clusters lie; NULL: not opened */
         uint64_t file_size; /* of the store when it was opened */
@@ -335,6 +338,10 @@ bool qcow2_l1_entry_is_sound(const Qcow2 *q, uint64_t entry);
 
 /* The slice of the L2 table at `table` with the entry for `off`, in use, and where in it that entry is. */
 int qcow2_get_table_slice(Node *n, uint64_t table, uint64_t off, Qcow2Slice *ret, be64 **ret_entry);
+
+/* Memory for tables until the image is closed. EFBIG: there is not so much. */
+int qcow2_reserve(Node *n, uint64_t len, const char *what, Err *err);
+void qcow2_release_memory(Node *n, uint64_t len);
 
 /* The callbacks of map.c, coded.c, describe.c. */
 int qcow2_map(Node *n, uint64_t off, uint64_t len, Extent *ret);

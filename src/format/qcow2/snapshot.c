@@ -164,7 +164,10 @@ int qcow2_snapshot_find(Node *n, const char *wanted, Qcow2Snapshot *ret, Err *er
         _cleanup_snapshot_ Qcow2Snapshot by_id = { 0 }, by_name = { 0 };
         Qcow2Cursor cursor = { 0 };
         char list[400] = "";
-        int r;
+        int r = 0;
+
+        if (n->is_below)
+                return 0;
 
         for (;;) {
                 _cleanup_snapshot_ Qcow2Snapshot s = { 0 };

@@ -355,6 +355,77 @@ static void crowd_step(Crowd *w)
         cache_put(w->cache, e);
 }
 
+static void test_reserved_memory_takes_the_place_of_pieces(void **state)
+{
+        Cache *c = NULL;
+        assert_int_equal(cache_new(4 * LIMIT_CACHE_MIN, &c), 0);
+        uint64_t most = LIMIT_TABLES_SIZE + 3 * LIMIT_CACHE_MIN;
+
+        for (uint64_t at = 0; at < 3 * IN_BUDGET; at++)
+                touch(c, at);
+        /* What is free takes nothing away. */
+        assert_int_equal(cache_reserve(c, LIMIT_TABLES_SIZE), 0);
+        assert_true(touch(c, 0));
+        assert_int_equal(cache_reserve(c, most - LIMIT_TABLES_SIZE + 1), -EFBIG);
+        assert_int_equal(cache_reserve(c, UINT64_MAX), -EFBIG);
+        assert_true(touch(c, 0));
+        assert_true(bytes_of(c) > LIMIT_CACHE_MIN);
+        assert_int_equal(cache_reserve(c, most - LIMIT_TABLES_SIZE), 0);
+        assert_true(bytes_of(c) <= LIMIT_CACHE_MIN);
+        assert_int_equal(cache_reserve(c, 1), -EFBIG);
+
+        cache_release(c, most);
+        CacheStat stat;
+        cache_get_stat(c, &stat);
+        assert_int_equal(stat.reserved, 0);
+        for (uint64_t at = 0; at < 3 * IN_BUDGET; at++)
+                touch(c, at);
+        assert_true(bytes_of(c) > 2 * LIMIT_CACHE_MIN);
+        cache_free(c);
+}
+
+typedef struct Borrower {
+        Cache *cache;
+        uint64_t bytes;
+        atomic_uint_fast64_t *borrowed;
+        atomic_bool *broken;
+        pthread_t thread;
+} Borrower;
+
+static void *borrower_run(void *arg)
+{
+        Borrower *b = arg;
+
+        for (int i = 0; i < 2000; i++) {
+                cache_borrow(b->cache, b->bytes);
+                if (atomic_fetch_add(b->borrowed, b->bytes) + b->bytes > LIMIT_DECODING_SIZE)
+                        atomic_store(b->broken, true);
+                atomic_fetch_sub(b->borrowed, b->bytes);
+                cache_give_back(b->cache, b->bytes);
+        }
+        return NULL;
+}
+
+static void test_borrowers_wait_for_one_another(void **state)
+{
+        _cleanup_cache_ Cache *c = open_small();
+        atomic_uint_fast64_t borrowed = 0;
+        atomic_bool broken = false;
+        Borrower borrowers[6];
+
+        for (size_t i = 0; i < 6; i++) {
+                borrowers[i] = (Borrower){ c, LIMIT_DECODING_SIZE / 4 + i, &borrowed, &broken, 0 };
+                assert_int_equal(
+                        pthread_create(&borrowers[i].thread, NULL, borrower_run, &borrowers[i]), 0);
+        }
+        for (size_t i = 0; i < 6; i++)
+                pthread_join(borrowers[i].thread, NULL);
+        assert_false(atomic_load(&broken));
+        /* Who wants more than there is gets it alone. */
+        cache_borrow(c, 2 * LIMIT_DECODING_SIZE);
+        cache_give_back(c, 2 * LIMIT_DECODING_SIZE);
+}
+
 static void *crowd_run(void *arg)
 {
         Crowd *w = arg;
@@ -400,6 +471,8 @@ int main(void)
                 cmocka_unit_test(test_each_waiter_tries_by_itself_after_a_failure),
                 cmocka_unit_test(test_dropping_during_a_load),
                 cmocka_unit_test(test_a_crowd),
+                cmocka_unit_test(test_reserved_memory_takes_the_place_of_pieces),
+                cmocka_unit_test(test_borrowers_wait_for_one_another),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

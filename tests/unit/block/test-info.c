@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/info.h"
+#include "block/limits.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -69,12 +72,39 @@ static void test_what_has_no_name(void **state)
         info_done(&i);
 }
 
+static void test_there_is_an_end_to_it(void **state)
+{
+        char name[4097] = "";
+        SnapshotInfo snapshot = { .id = name, .name = name };
+        BitmapInfo bitmap = { .name = name };
+        size_t most = LIMIT_INFO_COST / (LIMIT_INFO_COST_EACH + 2 * 4096);
+
+        memset(name, 'x', 4096);
+        for (int kind = 0; kind < 3; kind++) {
+                Info i = { 0 };
+                size_t count = 0;
+                int r = 0;
+                while (r == 0 && count < 4 * most) {
+                        r = kind == 0   ? info_add_snapshot(&i, &snapshot)
+                            : kind == 1 ? info_add_bitmap(&i, &bitmap)
+                                        : info_add_text(&i, name, name);
+                        count += r == 0;
+                }
+                assert_int_equal(r, -EFBIG);
+                assert_in_range(count, most, 2 * most);
+                assert_int_equal(i.snapshot_count + i.bitmap_count + i.fact_count, count);
+                assert_true(i.cost <= LIMIT_INFO_COST);
+                info_done(&i);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_facts_keep_their_order_and_are_copies),
                 cmocka_unit_test(test_snapshots_and_bitmaps_are_copied),
                 cmocka_unit_test(test_what_has_no_name),
+                cmocka_unit_test(test_there_is_an_end_to_it),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

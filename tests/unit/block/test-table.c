@@ -101,6 +101,23 @@ static void test_failures_are_told(void **state)
         }
 }
 
+static void test_tables_that_stay(void **state)
+{
+        Cache *c = NULL;
+        Err err = { "" };
+
+        assert_int_equal(cache_new(0, &c), 0);
+        assert_int_equal(table_reserve(c, LIMIT_TABLES_SIZE - 8, "L1 table", &err), 0);
+        assert_int_equal(table_reserve(c, 9, "refcount table", &err), -EFBIG);
+        assert_string_equal(
+                err.text,
+                "refcount table: with its 9 bytes the tables of all layers take 20971521 bytes, more "
+                "than the cache of 4194304 bytes leaves room for; a larger CacheSize= "
+                "(--cache-size) makes room");
+        assert_int_equal(table_reserve(c, 8, "refcount table", &err), 0);
+        cache_free(c);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -110,6 +127,7 @@ int main(void)
                 cmocka_unit_test(test_the_largest_table),
                 cmocka_unit_test(test_an_empty_table_is_nothing),
                 cmocka_unit_test(test_failures_are_told),
+                cmocka_unit_test(test_tables_that_stay),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

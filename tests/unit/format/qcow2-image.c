@@ -127,7 +127,7 @@ static void image_open_as(const Image *i, const NodeOptions *how, Opener *opener
         ret->r = mem_store_new(i->bytes, i->len, &s);
         if (ret->r < 0)
                 return;
-        ret->r = cache_new(LIMIT_CACHE_MIN, &ret->cache);
+        ret->r = cache_new(LIMIT_CACHE_DEFAULT, &ret->cache);
         if (ret->r < 0)
                 return;
         options.cache = ret->cache;

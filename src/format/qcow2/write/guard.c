@@ -17,14 +17,27 @@ enum {
         QCOW2_FILTER_BITS_EACH = 16,
         QCOW2_FILTER_PROBES = 4,
         QCOW2_FILTER_BITS_MIN = 32768,
+        /* 4 MiB: with the most tables there can be, 8 bits for each. */
+        QCOW2_FILTER_BITS_MAX = 1 << 25,
 };
 
-int qcow2_filter_init(Qcow2Filter *f, uint64_t count)
+static uint64_t qcow2_filter_bits(uint64_t count)
 {
         uint64_t bits = QCOW2_FILTER_BITS_MIN;
 
-        while (bits / QCOW2_FILTER_BITS_EACH < count)
+        while (bits / QCOW2_FILTER_BITS_EACH < count && bits < QCOW2_FILTER_BITS_MAX)
                 bits *= 2;
+        return bits;
+}
+
+uint64_t qcow2_filter_len(uint64_t count)
+{
+        return qcow2_filter_bits(count) / 8;
+}
+
+int qcow2_filter_init(Qcow2Filter *f, uint64_t count)
+{
+        uint64_t bits = qcow2_filter_bits(count);
         atomic_uint_fast64_t *words = calloc((size_t)(bits / 64), sizeof(*words));
         if (!words)
                 return -ENOMEM;

@@ -345,20 +345,6 @@ static uint64_t qcow2_table_clusters(const Qcow2 *q, uint64_t count)
         return div_round_up(u64_max(count, old + old / 2) * sizeof(be64), q->cluster_size);
 }
 
-/* The entries as they lie in the file; those of new blocks come with the next commit. */
-static int qcow2_write_new_table(Node *n, const uint64_t *table, uint64_t clusters, uint64_t pos)
-{
-        const Qcow2 *q = n->state;
-        size_t count = (size_t)(clusters << (q->header.cluster_bits - 3));
-        _cleanup_free_ be64 *raw = calloc(count, sizeof(*raw));
-
-        if (!raw)
-                return -ENOMEM;
-        for (size_t i = 0; i < count; i++)
-                raw[i] = to_be64(table[i]);
-        return store_write(n->store, raw, count * sizeof(*raw), pos);
-}
-
 /* Moves the refcount table to a longer place, with at least `count` entries. */
 static int qcow2_grow_table(Node *n, uint64_t count)
 {
@@ -384,19 +370,15 @@ static int qcow2_grow_table(Node *n, uint64_t count)
         int r = qcow2_row_reserve(&w->freed, 1);
         if (r < 0)
                 return r;
-        uint64_t *table = calloc((size_t)clusters, (size_t)q->cluster_size);
-        if (!table)
-                return -ENOMEM;
-        memcpy(table, w->refcount_table, (size_t)old_len);
         /* Whatever comes of it, the place does not read as zeroes any more. */
+        uint64_t *table = NULL;
         r = qcow2_use_file(n, (a.first + a.count) << q->header.cluster_bits);
         if (r >= 0)
-                r = qcow2_write_new_table(n, table, clusters,
-                                          (a.first + a.blocks) << q->header.cluster_bits);
-        if (r < 0) {
-                free(table);
+                r = qcow2_copy_refcount_table(
+                        n, clusters, (a.first + a.blocks) << q->header.cluster_bits, &table);
+        if (r < 0)
                 return r;
-        }
+        qcow2_release_memory(n, old_len);
         free(w->refcount_table);
         w->refcount_table = table;
         w->refcount_table_count = clusters << (q->header.cluster_bits - 3);

@@ -12,8 +12,9 @@
 #include <string.h>
 
 /* Gives the L1 table in memory `count` entries, the new ones empty. */
-static int qcow2_l1_lengthen(Qcow2 *q, uint64_t count)
+static int qcow2_l1_lengthen(Node *n, uint64_t count)
 {
+        Qcow2 *q = n->state;
         Qcow2Writer *w = q->writer;
         size_t sectors = (size_t)div_round_up(count, QCOW2_L1_SECTOR_ENTRIES) + 1;
         size_t old_sectors = (size_t)div_round_up(q->l1_count, QCOW2_L1_SECTOR_ENTRIES) + 1;
@@ -22,9 +23,16 @@ static int qcow2_l1_lengthen(Qcow2 *q, uint64_t count)
 
         if (!dirty || !l1)
                 return -ENOMEM;
-        int r = qcow2_filter_init(&w->guard.tables, count);
+        /* For a moment there are both tables. */
+        uint64_t more = count * sizeof(*l1) + qcow2_filter_len(count);
+        int r = qcow2_reserve(n, more, "L1 table", NULL);
         if (r < 0)
                 return r;
+        r = qcow2_filter_init(&w->guard.tables, count);
+        if (r < 0) {
+                qcow2_release_memory(n, more);
+                return r;
+        }
         for (uint64_t i = 0; i < q->l1_count; i++) {
                 uint64_t entry = qcow2_l1_get(q, i), pos = entry & QCOW2_ENTRY_POS;
                 atomic_init(&l1[i], entry);
@@ -32,6 +40,7 @@ static int qcow2_l1_lengthen(Qcow2 *q, uint64_t count)
                         qcow2_filter_add(&w->guard.tables, pos >> q->header.cluster_bits);
         }
         memcpy(dirty, w->l1_dirty, u64_min(sectors, old_sectors));
+        qcow2_release_memory(n, q->l1_count * sizeof(*l1) + qcow2_filter_len(q->l1_count));
         free(q->l1);
         q->l1 = TAKE(l1);
         free(w->l1_dirty);
@@ -40,18 +49,11 @@ static int qcow2_l1_lengthen(Qcow2 *q, uint64_t count)
         return 0;
 }
 
-/* The entries from `from` on as they are to lie in the file, to `pos`. */
-static int qcow2_l1_write(Node *n, uint64_t pos, uint64_t from, uint64_t count)
+/* Entries that the table does not have yet are empty. */
+static uint64_t qcow2_l1_entry(const void *table, uint64_t index)
 {
-        const Qcow2 *q = n->state;
-        _cleanup_free_ be64 *raw = calloc((size_t)(count - from), sizeof(*raw));
-
-        if (!raw)
-                return -ENOMEM;
-        for (uint64_t i = from; i < u64_min(count, q->l1_count); i++)
-                raw[i - from] = to_be64(qcow2_l1_get(q, i));
-        return store_write(n->store, raw, (size_t)(count - from) * sizeof(*raw),
-                           pos + from * sizeof(*raw));
+        const Qcow2 *q = table;
+        return index < q->l1_count ? qcow2_l1_get(q, index) : 0;
 }
 
 /* A longer L1 table in a place of its own. Nothing refers to it before a commit has changed the header. */
@@ -76,9 +78,9 @@ static int qcow2_l1_move(Node *n, uint64_t count)
         if (r < 0)
                 return r;
         uint64_t pos = first << q->header.cluster_bits;
-        r = qcow2_l1_write(n, pos, 0, count);
+        r = qcow2_write_entries(n, pos, 0, count, qcow2_l1_entry, q);
         if (r >= 0)
-                r = qcow2_l1_lengthen(q, count);
+                r = qcow2_l1_lengthen(n, count);
         if (r < 0) {
                 Qcow2Row row = { first, clusters, false };
                 (void)qcow2_refcount_drop(n, &row);
@@ -99,10 +101,10 @@ static int qcow2_l1_extend(Node *n, uint64_t count)
         Qcow2 *q = n->state;
         Qcow2Writer *w = q->writer;
 
-        int r = qcow2_l1_write(n, w->l1_pos, q->l1_count, count);
+        int r = qcow2_write_entries(n, w->l1_pos, q->l1_count, count, qcow2_l1_entry, q);
         if (r < 0)
                 return r;
-        r = qcow2_l1_lengthen(q, count);
+        r = qcow2_l1_lengthen(n, count);
         if (r < 0)
                 return r;
         w->l1_moved = true;

@@ -7,6 +7,31 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum {
+        /* Entries that are written at a time. */
+        QCOW2_PIECE_COUNT = 4096,
+};
+
+int qcow2_write_entries(
+        Node *n, uint64_t pos, uint64_t from, uint64_t count, Qcow2GetEntry *get, const void *table)
+{
+        _cleanup_free_ be64 *piece = malloc(QCOW2_PIECE_COUNT * sizeof(*piece));
+        if (!piece)
+                return -ENOMEM;
+
+        while (from < count) {
+                size_t part = (size_t)u64_min(count - from, QCOW2_PIECE_COUNT);
+                for (size_t i = 0; i < part; i++)
+                        piece[i] = to_be64(get(table, from + i));
+                int r = store_write(n->store, piece, part * sizeof(*piece),
+                                    pos + from * sizeof(*piece));
+                if (r < 0)
+                        return r;
+                from += part;
+        }
+        return 0;
+}
+
 /* Wants the lock. */
 static void qcow2_l1_set(Qcow2 *q, uint64_t index, uint64_t entry)
 {

@@ -117,11 +117,42 @@ static int qcow2_read_refcount_table(Node *n, Err *err)
 
         w->refcount_table_pos = q->header.refcount_table_pos;
         w->refcount_table_count = q->header.refcount_table_clusters << (q->header.cluster_bits - 3);
-        int r = table_read(n->store, w->refcount_table_pos, w->refcount_table_count, sizeof(be64),
-                           "refcount table", &table, err);
+        uint64_t len = w->refcount_table_count * sizeof(be64);
+        int r = qcow2_reserve(n, len, "refcount table", err);
+        if (r >= 0)
+                r = table_read(n->store, w->refcount_table_pos, w->refcount_table_count,
+                               sizeof(be64), "refcount table", &table, err);
         if (r < 0)
                 return r;
         w->refcount_table = qcow2_table_to_host(table, w->refcount_table_count);
+        return 0;
+}
+
+static uint64_t qcow2_refcount_table_entry(const void *table, uint64_t index)
+{
+        const uint64_t *entries = table;
+        return entries[index];
+}
+
+int qcow2_copy_refcount_table(Node *n, uint64_t clusters, uint64_t pos, uint64_t **ret)
+{
+        const Qcow2 *q = n->state;
+        const Qcow2Writer *w = q->writer;
+        uint64_t count = clusters << (q->header.cluster_bits - 3);
+
+        if (qcow2_reserve(n, clusters * q->cluster_size, "refcount table", NULL) < 0)
+                return -ENOSPC;
+        _cleanup_free_ uint64_t *table = calloc((size_t)clusters, (size_t)q->cluster_size);
+        int r = table ? 0 : -ENOMEM;
+        if (r >= 0) {
+                memcpy(table, w->refcount_table, (size_t)w->refcount_table_count * sizeof(*table));
+                r = qcow2_write_entries(n, pos, 0, count, qcow2_refcount_table_entry, table);
+        }
+        if (r < 0) {
+                qcow2_release_memory(n, clusters * q->cluster_size);
+                return r;
+        }
+        *ret = TAKE(table);
         return 0;
 }
 
@@ -156,6 +187,11 @@ int qcow2_writer_open(Node *n, Err *err)
         w->l1_dirty = calloc(1, div_round_up(q->l1_count, QCOW2_L1_SECTOR_ENTRIES) + 1);
         if (!w->l1_dirty)
                 return err_set(err, ENOMEM, "%m");
+        r = qcow2_reserve(n,
+                          qcow2_filter_len(q->l1_count) + qcow2_filter_len(w->refcount_table_count),
+                          "what is kept of tables", err);
+        if (r < 0)
+                return r;
         w->disk_size = q->header.size;
         atomic_init(&w->file_end, round_up(q->file_size, q->cluster_size));
         atomic_init(&w->prepared, qcow2_is_prepared(q));

@@ -128,6 +128,10 @@ typedef struct Qcow2Writer {
 int qcow2_writer_open(Node *n, Err *err);
 void qcow2_writer_close(Node *n);
 
+/* A copy of the refcount table with room for more entries, in memory that is reserved, and in the file at `pos`. ENOSPC
+ * when there is no such memory. */
+int qcow2_copy_refcount_table(Node *n, uint64_t clusters, uint64_t pos, uint64_t **ret);
+
 /* Keeps a changed slice, and the use of it, until it has been committed; it may be listed already. Puts it in any
  * case. Wants the lock. */
 int qcow2_slice_keep(Node *n, Qcow2SliceList *list, CacheEntry *entry, uint64_t pos);
@@ -160,6 +164,9 @@ void qcow2_guard_move(atomic_uint_fast64_t *at_pos,
                       uint64_t len);
 
 void qcow2_filter_add(Qcow2Filter *f, uint64_t cluster);
+
+/* Bytes of memory of a filter for `count` clusters. */
+uint64_t qcow2_filter_len(uint64_t count);
 
 /* Sizes a filter anew for `count` clusters and empties it. */
 int qcow2_filter_init(Qcow2Filter *f, uint64_t count);
@@ -205,6 +212,15 @@ int qcow2_own_table(Node *n, uint64_t off, uint64_t *ret_pos);
 
 /* The L1 entry has no table any more. Wants the lock. */
 void qcow2_l1_clear(Node *n, uint64_t index);
+
+/* Writes the entries from `from` to `count` of the table at `pos`, a piece at a time; `get` gives one. */
+typedef uint64_t Qcow2GetEntry(const void *table, uint64_t index);
+int qcow2_write_entries(Node *n,
+                        uint64_t pos,
+                        uint64_t from,
+                        uint64_t count,
+                        Qcow2GetEntry *get,
+                        const void *table);
 
 /* What an entry refers to is given up. Wants the lock, and room for a row in `freed`. */
 void qcow2_give_up(Node *n, uint64_t entry);

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* All that is said of a refusal whose reason is hidden; the reason takes its place at the end of a sentence. */
+#define BROKER_REFUSED "refused"
+
 static int broker_path_of_fd(int fd, char **ret, Err *err)
 {
         char link[64], path[PATH_MAX];
@@ -89,11 +92,32 @@ static int broker_open(Broker *b, const ReferenceRules *rules, const MessageOpen
         return 0;
 }
 
-static void broker_refuse(int r, const Err *err, Message *answer, int *ret_fd)
+/* Whether a file is there, in use or forbidden is nothing that an image needs to learn: a worker of a writable view
+ * that is taken over could leave it in the image, for the guest to read. */
+static void broker_refuse(Broker *b, int r, const Err *err, Message *answer, int *ret_fd)
 {
-        *answer = (Message){ .kind = MESSAGE_REFUSED, .error.code = -r };
-        snprintf(answer->error.text, sizeof(answer->error.text), "%s", err->text);
+        bool hides = b->rules.hides_reasons;
+
+        b->refusal_code = -r;
+        b->refusal = *err;
+        *answer = (Message){ .kind = MESSAGE_REFUSED, .error.code = hides ? EACCES : -r };
+        snprintf(answer->error.text, sizeof(answer->error.text), "%s",
+                 hides ? BROKER_REFUSED : err->text);
         *ret_fd = -1;
+}
+
+int broker_explain(const Broker *b, const MessageError *said, Err *ret)
+{
+        size_t len = strlen(said->text);
+        int code = said->code > 0 ? said->code : EIO;
+
+        if (b->refusal_code == 0 || !b->rules.hides_reasons || code != EACCES)
+                return err_set(ret, code, "%s", said->text);
+        if (len >= strlen(BROKER_REFUSED) &&
+            strcmp(said->text + len - strlen(BROKER_REFUSED), BROKER_REFUSED) == 0)
+                return err_set(ret, b->refusal_code, "%.*s%s", (int)(len - strlen(BROKER_REFUSED)),
+                               said->text, b->refusal.text);
+        return err_set(ret, b->refusal_code, "%s: %s", said->text, b->refusal.text);
 }
 
 int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_fd, Err *err)
@@ -118,7 +142,7 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
 
         int r = broker_open(b, &rules, ask, &why);
         if (r < 0) {
-                broker_refuse(r, &why, answer, ret_fd);
+                broker_refuse(b, r, &why, answer, ret_fd);
                 return 0;
         }
         const Layer *layer = &b->layers[b->count - 1];

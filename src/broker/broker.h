@@ -31,10 +31,11 @@ typedef struct BrokerRules {
         ReferencePolicy policy;
         char *const *allowed; /* see ReferenceRules, and so for: */
         const char *given;
-        bool has_namer;   /* and so for `namer` */
-        bool writable;    /* the image itself and what belongs to it */
-        bool force_share; /* no locks are taken or tested */
-        bool tells_links; /* where a name leads that is a symbolic link is no secret */
+        bool has_namer;     /* and so for `namer` */
+        bool writable;      /* the image itself and what belongs to it */
+        bool force_share;   /* no locks are taken or tested */
+        bool hides_reasons; /* why something is refused is for broker_explain alone */
+        bool tells_links;   /* where a name leads that is a symbolic link is no secret */
         uid_t namer;
         const char *lock_help; /* ends the sentence about a file that is in use */
         /* Told that a file has no locks, once; may be NULL. */
@@ -46,6 +47,8 @@ typedef struct Broker {
         Layer layers[BROKER_LAYERS_MAX]; /* 0: the image itself */
         size_t count;
         unsigned questions;
+        int refusal_code; /* why the last refusal was one; 0: there was none */
+        Err refusal;
         bool lock_is_warned;
 } Broker;
 
@@ -55,6 +58,10 @@ int broker_init(Broker *b, const BrokerRules *rules, int fd, Err *err);
 /* Answers MESSAGE_OPEN: fills `answer` (OPENED or REFUSED); *ret_fd is borrowed, -1 for REFUSED. -EPROTO: no image makes
  * anybody ask like that, and the asker is to be ended; the text says why, and there is no answer. */
 int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_fd, Err *err);
+
+/* What the asker says of its failure, with the reason where it failed because of a refusal: that of the last one, which
+ * it may not know. Returns the negative code of both. */
+int broker_explain(const Broker *b, const MessageError *said, Err *ret);
 
 /* What was written survives a power failure. */
 int broker_sync(Broker *b, Err *err);

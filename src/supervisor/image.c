@@ -83,6 +83,7 @@ int image_open(const Config *c, PathRule rule, Broker *ret, Err *err)
                 .given = c->path,
                 .writable = c->writable,
                 .force_share = c->force_share,
+                .hides_reasons = true,
                 .lock_help = "--force-share (ForceShare=yes) shows it all the same, read-only",
                 .warn = image_warn,
         };

@@ -35,8 +35,7 @@ int64_t watch_now_ms(void)
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* The first reason stays. */
-static void watch_fail_worker(Manager *m, int code, const char *text)
+void watch_fail(Manager *m, int code, const char *text)
 {
         if (m->failure_code == 0) {
                 m->failure_code = code > 0 ? code : EIO;
@@ -56,7 +55,7 @@ static void watch_take_violation(Manager *m, const char *text)
         Err err;
 
         err_set(&err, EPROTO, "the worker broke the rules (%s) and was ended", text);
-        watch_fail_worker(m, ECHILD, err.text);
+        watch_fail(m, ECHILD, err.text);
         worker_kill(&m->worker);
         watch_close_channel(m);
 }
@@ -113,8 +112,10 @@ static void watch_take_sealed(Manager *m, const MessageSealed *sealed)
 
 static void watch_take_failed(Manager *m, const MessageError *error)
 {
-        watch_fail_worker(m, error->code,
-                          error->text[0] ? error->text : "the worker failed and does not say why");
+        Err err;
+
+        int r = broker_explain(&m->image, error, &err);
+        watch_fail(m, -r, err.text[0] ? err.text : "the worker failed and does not say why");
 }
 
 /* What it says was not believed before, and is not now: a failure without a text is one all the same. */
@@ -211,7 +212,7 @@ static void watch_take_end(Manager *m)
         int r = worker_reap(&m->worker, &err);
         /* One that has told of a failure ends with a status other than 0, which says nothing new. */
         if (m->stage != STAGE_DONE || (r < 0 && m->done.code == 0))
-                watch_fail_worker(m, ECHILD, err.text);
+                watch_fail(m, ECHILD, err.text);
         m->worker_gone = true;
 }
 
@@ -232,7 +233,7 @@ static void watch_take_signal(Manager *m)
 static void watch_take_waiter_gone(Manager *m)
 {
         m->waiter = -1;
-        watch_fail_worker(m, EPIPE, "nobody waits for the view any more");
+        watch_fail(m, EPIPE, "nobody waits for the view any more");
 }
 
 /* What it may still take to end, or `timeout_ms` where that is less. */
@@ -252,7 +253,7 @@ static void watch_end_late_worker(Manager *m)
 {
         if (m->end_ms == 0 || m->worker_gone || watch_now_ms() < m->end_ms)
                 return;
-        watch_fail_worker(m, ECHILD, "the worker said goodbye, but did not end, and was killed");
+        watch_fail(m, ECHILD, "the worker said goodbye, but did not end, and was killed");
         worker_kill(&m->worker);
         m->end_ms = watch_now_ms() + WATCH_END_MS;
 }

@@ -330,6 +330,57 @@ static void test_where_a_link_leads(void **state)
         }
 }
 
+static void test_reasons_can_be_hidden(void **state)
+{
+        static const struct {
+                bool hides;
+                const char *name;
+                int said_code;
+                const char *said;
+                int code;
+                const char *text;
+        } cases[] = {
+                { true, "gone.raw", EACCES, "backing file 'gone.raw': refused", ENOENT,
+                  "backing file 'gone.raw': No such file or directory" },
+                { true, "fifo", EACCES, "backing file 'fifo': refused", EACCES,
+                  "backing file 'fifo': refused: it is a fifo" },
+                { true, "gone.raw", EACCES, "refused", ENOENT, "No such file or directory" },
+                { true, "gone.raw", EACCES, "cut of", ENOENT, "cut of: No such file or directory" },
+                { true, "gone.raw", EBADMSG, "it is refused", EBADMSG, "it is refused" },
+                { true, "gone.raw", -1, "", EIO, "" },
+                { true, NULL, EACCES, "refused", EACCES, "refused" },
+                { false, "gone.raw", ENOENT, "No such file or directory", ENOENT,
+                  "No such file or directory" },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                BrokerRules rules = { .policy = REFERENCES_DIRECTORY,
+                                      .hides_reasons = cases[c].hides };
+                MessageError said = { .code = cases[c].said_code };
+                Broker b;
+                Message answer;
+                Err err;
+                int fd = -1;
+
+                assert_int_equal(open_by(*state, "top.qcow2", rules, &b, NULL), 0);
+                if (cases[c].name) {
+                        MessageOpen question = ask(0, false, cases[c].name);
+                        assert_int_equal(broker_answer(&b, &question, &answer, &fd, NULL), 0);
+                        assert_int_equal(answer.kind, MESSAGE_REFUSED);
+                        assert_int_equal(answer.error.code,
+                                         cases[c].hides ? EACCES : cases[c].code);
+                        assert_string_equal(answer.error.text,
+                                            cases[c].hides ? "refused" : cases[c].text);
+                }
+                snprintf(said.text, sizeof(said.text), "%s", cases[c].said);
+                int code = -broker_explain(&b, &said, &err);
+                if (code != cases[c].code ||
+                    strncmp(err.text, cases[c].text, strlen(cases[c].text)) != 0)
+                        fail_msg("case %zu: %d, '%s'", c, code, err.text);
+                broker_done(&b);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -343,6 +394,7 @@ int main(void)
                 cmocka_unit_test(test_nonsense_is_the_end),
                 cmocka_unit_test(test_questions_are_counted),
                 cmocka_unit_test(test_where_a_link_leads),
+                cmocka_unit_test(test_reasons_can_be_hidden),
         };
         return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -42,7 +42,7 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
                 .layers[0] = { .fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                                .path = strdup("/tmp/no-such-folder/a.qcow2") },
                 .count = 1,
-                .rules.policy = REFERENCES_NONE,
+                .rules = { .policy = REFERENCES_NONE, .hides_reasons = true },
         };
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
@@ -141,7 +141,14 @@ static void test_a_request_is_answered(void **state)
         assert_int_equal(channel_receive(rig.worker_end, &answer, &fd, NULL), 1);
         assert_int_equal(answer.kind, MESSAGE_REFUSED);
         assert_int_equal(answer.error.code, EACCES);
-        assert_non_null(strstr(answer.error.text, "References=none"));
+        assert_string_equal(answer.error.text, "refused");
+
+        Message failed = { .kind = MESSAGE_FAILED,
+                           .error = { .code = EACCES,
+                                      .text = "backing file 'base.raw': refused" } };
+        rig_say(&rig, &failed);
+        assert_non_null(strstr(rig.m.failure.text, "backing file 'base.raw': refused: the image"));
+        assert_non_null(strstr(rig.m.failure.text, "References=none"));
         rig_end(&rig);
 }
 

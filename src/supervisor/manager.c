@@ -317,7 +317,7 @@ static int manager_fail(const Manager *m, int r, const Err *err)
  * we unmount. */
 static void manager_done(Manager *m)
 {
-        if (m->worker.pid > 0)
+        if (m->worker.pid > 0 && m->mount.fuse_fd >= 0)
                 stop_by_force(m);
         if (m->mount.id != 0)
                 manager_unmount(m);

@@ -197,15 +197,25 @@ int mount_end(Mount *m, const Target *target, bool detach, Err *err)
         return 0;
 }
 
-static int mount_write_number(const char *path, int number)
+static int mount_write_number(int folder, const char *path, int number)
 {
         char text[16];
 
-        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+        _cleanup_close_ int fd = openat(folder, path, O_WRONLY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
         int len = snprintf(text, sizeof(text), "%d\n", number);
         return write(fd, text, (size_t)len) < 0 ? -errno : 0;
+}
+
+/* What lies in /sys/fs/fuse/connections, where nobody has mounted it: many containers are like that. */
+static int mount_open_connections(void)
+{
+        _cleanup_close_ int context = fsopen("fusectl", FSOPEN_CLOEXEC);
+        if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+                return -errno;
+        int folder = fsmount(context, FSMOUNT_CLOEXEC, 0);
+        return folder < 0 ? -errno : folder;
 }
 
 int mount_abort(const Mount *m)
@@ -220,7 +230,15 @@ int mount_abort(const Mount *m)
                 return 0;
         /* The number of a connection is the minor number of its file system. */
         snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", m->device_minor);
-        return mount_write_number(path, 1);
+        int r = mount_write_number(AT_FDCWD, path, 1);
+        if (r != -ENOENT)
+                return r;
+
+        _cleanup_close_ int connections = mount_open_connections();
+        if (connections < 0)
+                return -ENOENT;
+        snprintf(path, sizeof(path), "%u/abort", m->device_minor);
+        return mount_write_number(connections, path, 1);
 }
 
 void mount_raise_readahead(const Mount *m)
@@ -229,7 +247,7 @@ void mount_raise_readahead(const Mount *m)
 
         snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", m->device_major,
                  m->device_minor);
-        (void)mount_write_number(path, MOUNT_READAHEAD_KB);
+        (void)mount_write_number(AT_FDCWD, path, MOUNT_READAHEAD_KB);
 }
 
 void mount_close(Mount *m)

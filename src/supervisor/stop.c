@@ -22,6 +22,7 @@ enum {
         STOP_HOLDERS_MS = 5 * 1000,
         /* For a worker that has nothing to wait for. */
         STOP_ABORTED_MS = 30 * 1000,
+        STOP_FORCED_MS = 5 * 1000,
         STOP_URGENT_MS = 1000,
 };
 
@@ -130,7 +131,7 @@ void stop_by_force(Manager *m)
 {
         worker_kill(&m->worker);
         (void)mount_abort(&m->mount);
-        (void)watch_worker_end(m, STOP_ABORTED_MS);
+        (void)watch_worker_end(m, STOP_FORCED_MS);
         mount_close(&m->mount);
 }
 
@@ -144,8 +145,9 @@ int stop_view(Manager *m, Err *err)
         int r = stop_try_unmount(m, &ignored) < 0 ? stop_detach(m)
                                                   : stop_wait_for_flush(m, may_flush);
         if (r < 0) {
+                watch_fail(m, ETIMEDOUT, "the worker did not end and was killed");
                 stop_by_force(m);
-                return err_set(err, ETIMEDOUT, "the worker did not end and was killed");
+                return err_set(err, ETIMEDOUT, "%s", m->failure.text);
         }
         return flushed;
 }

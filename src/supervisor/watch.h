@@ -13,5 +13,8 @@ int64_t watch_now_ms(void);
  * read. */
 int watch_step(Manager *m, int extra_fd, int timeout_ms);
 
+/* Why the worker cannot be used any more; the first reason stays. */
+void watch_fail(Manager *m, int code, const char *text);
+
 /* Waits until the worker is gone: 0, or -ETIMEDOUT. */
 int watch_worker_end(Manager *m, int limit_ms);

@@ -71,7 +71,8 @@ void check_print_json(const CheckReport *report, const char *file, const char *f
         json_add(o, "check-errors", report->check_errors);
         json_object_object_add(o, "filename", clean ? json_object_new_string(clean) : NULL);
         json_object_object_add(o, "format", json_object_new_string(format));
-        puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                       JSON_C_TO_STRING_NOSLASHESCAPE));
+        text_print_json(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+                                                                  JSON_C_TO_STRING_SPACED |
+                                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
         json_object_put(o);
 }

@@ -39,6 +39,22 @@ char *text_utf8(const char *text)
         return clean;
 }
 
+void text_print_json(const char *json)
+{
+        while (*json) {
+                uint32_t c = 0;
+                size_t len = utf8_length(json, &c);
+                if (len == 0)
+                        fputs(REPLACEMENT, stdout);
+                else if (c != '\n' && utf8_is_control(c))
+                        printf("\\u%04x", c);
+                else
+                        fwrite(json, 1, len, stdout);
+                json += len > 0 ? len : 1;
+        }
+        putchar('\n');
+}
+
 char *text_size(unsigned long long bytes)
 {
         static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Texts of images on their way to a person or a program. They are hostile: an image may be called anything, and a
- * terminal obeys what it is shown. All functions give new memory (free() it), or NULL when there is none.
+ * terminal obeys what it is shown. Functions that return a text give new memory (free() it), or NULL when
+ * there is none.
  */
 #pragma once
 
@@ -10,6 +11,10 @@ char *text_printable(const char *text);
 
 /* For JSON, which is UTF-8: what is not becomes U+FFFD. */
 char *text_utf8(const char *text);
+
+/* Prints JSON as it came from json-c, and a newline: what a terminal would obey is escaped, what is no UTF-8 becomes
+ * U+FFFD. Neither stands anywhere but in strings. */
+void text_print_json(const char *json);
 
 /* "10 MiB": three digits and a binary unit, as qemu-img prints it. */
 char *text_size(unsigned long long bytes);

@@ -76,6 +76,7 @@ static struct json_object *list_make_json(const MountEntry *e, const ViewLook *l
 {
         struct json_object *row = json_object_new_object();
         struct json_object *state = look->state[0] ? json_tokener_parse(look->state) : NULL;
+        bool is_object = json_object_is_type(state, json_type_object);
 
         json_object_object_add(row, "view", json_object_new_string(e->target));
         json_object_object_add(row, "image", json_object_new_string(e->source));
@@ -90,8 +91,10 @@ static struct json_object *list_make_json(const MountEntry *e, const ViewLook *l
         }
         if (look->format[0])
                 json_object_object_add(row, "format", json_object_new_string(look->format));
-        if (state)
+        if (is_object)
                 json_object_object_add(row, "state", state);
+        else
+                json_object_put(state);
         return row;
 }
 
@@ -116,7 +119,7 @@ static int list_print_all(const ListOptions *options, const MountTable *mounts)
                         json_object_array_add(rows, list_make_json(e, &look));
         }
         if (options->style != LIST_TABLE)
-                puts(json_object_to_json_string_ext(
+                text_print_json(json_object_to_json_string_ext(
                         rows, JSON_C_TO_STRING_NOSLASHESCAPE |
                                       (options->style == LIST_JSON_PRETTY
                                                ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED

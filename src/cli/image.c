@@ -4,6 +4,7 @@
 #include "base/barrier.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/safe-path.h"
 #include "block/chain.h"
 #include "block/limits.h"
 #include "broker/broker.h"
@@ -109,12 +110,18 @@ static int image_open(const ImageRequest *request, const char *given, Broker *re
                 .lock_help = "-U (--force-share) reads it all the same",
         };
         /* Without O_NONBLOCK a fifo would keep us waiting before it is refused. */
-        int access = request->writable ? O_RDWR : O_RDONLY;
-        _cleanup_close_ int fd = open(request->file, access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        int access = (request->writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY;
+        PathRule rule = geteuid() == 0 ? PATH_RULE_LINKS : PATH_RULE_KERNEL;
+        PathUse use = request->writable ? PATH_WRITE : PATH_READ;
+        _cleanup_close_ int found = -1, fd = -1;
 
-        if (fd < 0)
-                return err_set(err, errno, "%m");
-        int r = broker_init(ret, &rules, fd, err);
+        int r = safe_path_open(request->file, rule, use, NULL, &found, err);
+        if (r < 0)
+                return r;
+        r = safe_path_reopen(found, access, &fd);
+        if (r < 0)
+                return err_set(err, -r, "%m");
+        r = broker_init(ret, &rules, fd, err);
         if (r >= 0)
                 fd_take(&fd);
         return r;

@@ -190,6 +190,13 @@ up view -f raw root-link mp
 cmp mp disk.raw
 down view
 
+step "… and so it is for what looks at images"
+before=$(fingerprint secret.raw)
+refused 1 'home/link: refused: it belongs to root, but the link' "$RAWVIEW" info -f raw home/link
+refused 1 'home/link: refused: it belongs to root, but the link' "$RAWVIEW" check -f raw -r all home/link
+equal "secret.raw" "$(fingerprint secret.raw)" "$before"
+"$RAWVIEW" info -f raw root-link >/dev/null
+
 step "what a user's image names: only what is the user's, where the view is for others than root"
 install -m 600 secret.raw home/base.raw
 (cd home && qemu-img create -q -f qcow2 -b base.raw -F raw over.qcow2 && chown $USER_ID over.qcow2)

@@ -80,6 +80,21 @@ chown $USER_ID home/theirs.image
 ln -s "$W/home/theirs.image" /etc/rawview/linked.image
 service_refuses 78 "home belongs to $USER_ID" linked
 
+step "… or that a user's file system shows as root's"
+echo user_allow_other >>/etc/fuse.conf
+cp /etc/rawview/good.image home/order.raw
+truncate -s 4096 home/order.raw
+chown $USER_ID home/order.raw
+install -m 666 /dev/null /etc/rawview/served.image
+as-user rawview mount -p "$W/home/pid" -f raw --allow-other=yes --owner=root --group=root --mode=0644 home/order.raw /etc/rawview/served.image >/dev/null
+equal "what it says" "$(stat -c '%U %a' /etc/rawview/served.image)" "root 644"
+STATUS=0
+"$W/bin/rawviewd" served >stdout 2>stderr || STATUS=$?
+equal "status ($(cat stderr))" $STATUS 78
+grep -q "served.image belongs to $USER_ID and has mode 0644" stderr || fail "it says: $(cat stderr)"
+as-user rawview umount /etc/rawview/served.image
+no_mount_left
+
 step "a folder of descriptors that others can write"
 chmod 777 /etc/rawview
 service_refuses 78 'the folder /etc/rawview belongs to root and has mode 0777' good

@@ -160,6 +160,7 @@ static void test_who_is_led_where(void **state)
                 { "hers", OWNERS, PATH_WRITE, 0, NULL },
                 { "link", OWNERS, PATH_WRITE, 0, NULL },
                 { "to-alice", OWNERS, PATH_WRITE, 0, NULL },
+                { "to-alice", OWNERS, PATH_COVER, 0, NULL },
                 { "closed/hers", OWNERS, PATH_WRITE, 0, NULL },
                 { "roots/of-root", OWNERS, PATH_WRITE, 0, NULL },
                 { "/etc/passwd", OWNERS, PATH_WRITE, 0, NULL },
@@ -297,6 +298,7 @@ static void test_the_last_step(void **state)
                 { "alice/sub", "disk", OWNERS, true, 0 },
                 { "alice/sub", "of-root", OWNERS, true, -EPERM },
                 { "sticky", "disk", OWNERS, false, 0 },
+                { "sticky/alice", "of-root", OWNERS, true, -EPERM },
                 { "sticky", "twice", LINKS, false, -EPERM },
                 { "alice", "of-root", KERNEL, false, 0 },
         };

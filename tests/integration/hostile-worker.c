@@ -486,7 +486,7 @@ static void play_faults(Guest *g)
                 ;
 }
 
-static void play_done(Guest *g)
+static void play_serve_and_finish(Guest *g)
 {
         guest_serve_a_while(g);
         guest_say_error(g, MESSAGE_DONE, 0, "");
@@ -555,7 +555,7 @@ static const struct {
         { "size", play_size },
         { "state", play_state },
         { "faults", play_faults },
-        { "done", play_done },
+        { "serve-and-finish", play_serve_and_finish },
         { "serve-and-hang-up", play_serve_and_hang_up },
         { "serve-and-ask", play_serve_and_ask },
         { "stuck", play_stuck },

@@ -12,7 +12,7 @@ make_programs
 install -m 755 "$HOSTILE_WORKER" bin/rawview-worker
 # Bounds for machines that are busy; what is meant to be at once is over in a tenth of that.
 readonly SOON=20 MEMORY_KIB=$((100 * 1024))
-# What all must bear in common is looked at once for all: no role may make a line of another name.
+# Every sentence names the image first.
 readonly ONE_SENTENCE='^rawview: '"$W"'/[^/]*/image\.raw: [^:]'
 
 # role NAME LINE: an image that makes its worker play.
@@ -103,10 +103,10 @@ step "those that take a while begin"
 role never-serve never-serve
 role mute mute
 role hang-up hang-up
-role done done
+role finished serve-and-finish
 role serve-and-hang-up serve-and-hang-up
 role deaf serve
-for name in never-serve mute hang-up done serve-and-hang-up deaf; do
+for name in never-serve mute hang-up finished serve-and-hang-up deaf; do
     start $name
 done
 ready deaf
@@ -147,13 +147,13 @@ asker|ask-forever|74|broke the rules.*asked for more than
 long-name|ask-long|74|broke the rules.*text without end
 no-layer|ask-layer|74|broke the rules.*layer 4294967295
 scream|scream|74|the worker ended with status 3'
-BATCH=()
+STARTED=()
 while IFS='|' read -r name line _ _; do
     role "$name" "$line"
     start "$name"
-    BATCH+=("$name")
+    STARTED+=("$name")
     # Two processors are not to be shared by all of them.
-    if ((${#BATCH[@]} % 8 == 0)); then
+    if ((${#STARTED[@]} % 8 == 0)); then
         wait_until $SOON test -e "$name/pid"
     fi
 done <<<"$OPENING"
@@ -161,7 +161,7 @@ while IFS='|' read -r name _ status words; do
     ended "$name" 45 "$status" "$words"
     grep -qE "$ONE_SENTENCE" "$name/err" || fail "it does not name the image first: $(cat "$name/err")"
 done <<<"$OPENING"
-equal "the last of ${#BATCH[@]} roles" "${BATCH[-1]}" scream
+equal "the last of ${#STARTED[@]} roles" "${STARTED[-1]}" scream
 
 step "names: what is asked for, and what a refusal tells"
 : >secret
@@ -204,8 +204,8 @@ grep -q 'nobody waits' interrupted/err || fail "it says: $(cat interrupted/err)"
 wait_until $SOON grep -q 'is still being opened' silent-TERM/notify || fail "nothing tells that it is being opened"
 for signal in TERM INT; do
     for name in silent-$signal stopped-$signal; do
-        kill -$signal "$(pid_of_role $name)"
-        ended $name $SOON 0 'stopped before the view was up'
+        kill -$signal "$(pid_of_role "$name")"
+        ended "$name" $SOON 0 'stopped before the view was up'
     done
 done
 grep -q 'is still being opened' silent-TERM/err || fail "it says: $(cat silent-TERM/err)"
@@ -297,7 +297,7 @@ done
 ended quiet $SOON 74 'did not end'
 
 step "an ordinary user's supervisor"
-RUNNER=(setpriv --reuid=$USER_ID --regid=nogroup --clear-groups)
+RUNNER=(setpriv --reuid="$USER_ID" --regid=nogroup --clear-groups)
 ENDING=(user-stuck)
 # What systemd mounts everywhere; root's supervisor can do without.
 if ! mountpoint -q /sys/fs/fuse/connections && ! mount -t fusectl none /sys/fs/fuse/connections; then
@@ -308,24 +308,28 @@ role user-stuck "stuck $W/user-stuck/mp"
 role user-inject 'fail 5 x\nMAINPID=1\nREADY=1'
 role user-silent silent
 for name in "${ENDING[@]}" user-inject user-silent; do
-    start $name
+    start "$name"
 done
 ended user-inject $SOON 74 'x\?MAINPID=1\?READY=1'
 stop user-silent
 ended user-silent $SOON 0 'stopped before the view was up'
 for name in "${ENDING[@]}"; do
-    ended $name 45 74 'broke the rules'
+    ended "$name" 45 74 'broke the rules'
 done
 
 step "those that take a while end"
 ended deaf 60 74 'the worker did not end and was killed'
 ended never-serve 60 74 'does not begin to serve'
 ended mute 60 74 'the view does not answer'
-for name in hang-up done serve-and-hang-up; do
-    ended $name 60 74 'said goodbye, but did not end'
+for name in hang-up finished serve-and-hang-up; do
+    ended "$name" 60 74 'said goodbye, but did not end'
 done
 
 STEP=end
 no_mount_left
-wait_until $SOON eval '[[ -z $(pgrep rawview) ]]' || fail "processes are left: $(ps -ef | grep rawview)"
+no_process_left()
+{
+    ! pgrep rawview >/dev/null
+}
+wait_until $SOON no_process_left || fail "processes are left: $(pgrep --list-full rawview)"
 echo "roles: $(find . -name end | wc -l)"

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/image.h"
 #include "cli/info-layer.h"
+#include "cli/text.h"
 #include "config/config.h"
 
 #include <errno.h>
@@ -59,9 +60,9 @@ static int info_show_json(json_object *all, const InfoOptions *options)
 {
         json_object *shown = options->with_chain ? all : json_object_array_get_idx(all, 0);
 
-        puts(json_object_to_json_string_ext(shown, JSON_C_TO_STRING_PRETTY |
-                                                           JSON_C_TO_STRING_SPACED |
-                                                           JSON_C_TO_STRING_NOSLASHESCAPE));
+        text_print_json(json_object_to_json_string_ext(
+                shown, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                               JSON_C_TO_STRING_NOSLASHESCAPE));
         return 0;
 }
 

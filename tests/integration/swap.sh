@@ -5,6 +5,8 @@
 # over what the link leads to, and nothing there is unmounted. Root's view there must live to the end.
 . "$(dirname "$0")/lib.sh"
 
+need fusermount3
+
 make_programs
 fill_file disk.raw 1M
 # What the link leads to: one file that nothing covers, and one that a view of root's covers.
@@ -117,6 +119,31 @@ for ((i = 0; i < UNMOUNTS; i++)); do
     victim_lives
     is_not_mounted home/folder/view || fail "the view stays"
 done
+
+step "the user's own view, through fusermount3, which takes a path: $UNMOUNTS times"
+cp disk.raw home/disk.raw
+chown $USER_ID home/disk.raw
+start_exchanging
+mounted=0
+for ((i = 0; i < UNMOUNTS; i++)); do
+    status=0
+    as-user timeout 60 rawview mount -q --allow-other=no -p "$W/home/pid" -f raw home/disk.raw home/folder/free >out 2>err || status=$?
+    victim_lives
+    if ((status != 0)); then
+        # Who exchanges the own folders while fusermount3 looks for them may be left with a dead view there.
+        as-user rawview umount --stale >out 2>err || true
+        continue
+    fi
+    mounted=$((mounted + 1))
+    [[ $(view_of free) == "$W"/home/*/free ]] || fail "mounted on '$(view_of free)'"
+    pid=$(cat home/pid)
+    kill -INT "$pid"
+    wait_until 20 process_is_gone "$pid" || fail "it does not end"
+done
+stop_exchanging $UNMOUNTS
+echo "   $mounted mounts, $((UNMOUNTS - mounted)) refusals"
+as-user rawview umount --stale
+victim_lives
 
 step "what covers the view by then is not ours to unmount"
 up swapped -f raw disk.raw home/folder/view

@@ -17,7 +17,7 @@ install -d -m 755 -o $USER_ID home
 as-user mkdir home/folder
 as-user ln -s "$W/victim" home/link
 as-user touch home/folder/free home/folder/view
-readonly MOUNTS=200 UNMOUNTS=40
+readonly MOUNTS=200 UNMOUNTS=20
 
 # Exchanges home/folder and home/link as their owner could, for as long as the file `go` is there; then puts them back.
 cat >exchange.py <<'PYTHON'

@@ -83,9 +83,9 @@ static int info_show(const InfoWork *work, const Image *image, Err *err)
                         return r;
                 cost += layer.info.cost;
                 if (options->json && cost > LIMIT_INFO_JSON_COST)
-                        return err_set(
-                                err, EFBIG,
-                                "it names more snapshots and bitmaps, or with longer names, than can be shown as JSON");
+                        return err_set(err, EFBIG,
+                                       "it names more snapshots and bitmaps, or with longer names, "
+                                       "than can be shown as JSON");
                 if (options->json) {
                         json_object_array_add(all, info_layer_json(&layer));
                 } else {

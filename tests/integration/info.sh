@@ -33,14 +33,19 @@ if theirs != ours:
 PYTHON
 }
 
-# same ARGUMENTS…: both programs print the same, in both forms.
-same()
+same_lines()
 {
     CASE="info $*"
     COUNT=$((COUNT + 1))
     qemu-img info "$@" >"$W/out/theirs" 2>"$W/out/errors" || fail "qemu-img: $(cat "$W/out/errors")"
     "$RAWVIEW" info "$@" >"$W/out/ours" || fail "rawview failed"
     diff "$W/out/theirs" "$W/out/ours" >&2 || fail "other lines"
+}
+
+# same ARGUMENTS…: both programs print the same, in both forms.
+same()
+{
+    same_lines "$@"
     qemu-img info --output=json "$@" >"$W/out/theirs" 2>"$W/out/errors"
     "$RAWVIEW" info --output=json "$@" >"$W/out/ours"
     same_json >&2 || fail "other JSON"
@@ -171,6 +176,12 @@ for recipe in "$RECIPES"/good-qcow2-*.recipe; do
     cd "$W/images"
     CASE=$recipe
     python3 -B "$RECIPES/mkimage.py" "$recipe" .
+    # In memory 65536 snapshots as JSON are more than any image may cost.
+    if [[ $recipe == *-snapshots-most.recipe ]]; then
+        same_lines disk
+        refuses 1 "than can be shown as JSON" --output=json disk
+        continue
+    fi
     same disk
     case $(basename "$recipe" .recipe) in
     *-backing-file-colon | *-backing-json*) ;;

@@ -13,7 +13,7 @@
 typedef struct Folder {
         char root[PATH_MAX / 4];
         char image[PATH_MAX], inside[PATH_MAX], deep[PATH_MAX], given[PATH_MAX];
-        char allowed_path[PATH_MAX];
+        char allowed_path[PATH_MAX], own[PATH_MAX];
         char *allowed[2];
 } Folder;
 
@@ -98,6 +98,7 @@ static Folder *folder_get(void)
         folder_say(folder.root, folder.deep, "in/sub/deep");
         folder_say(folder.root, folder.given, "given/disk");
         folder_say(folder.root, folder.allowed_path, "allowed");
+        folder_say(folder.root, folder.own, "own");
         folder.allowed[0] = folder.allowed_path;
         return &folder;
 }
@@ -160,4 +161,15 @@ bool fuzz_folder_may_ask(const ReferenceRules *rules, const char *name)
                 if (strstr(name, away[i]))
                         return false;
         return name[0] != '/';
+}
+
+int fuzz_folder_file(const char **ret_path)
+{
+        const Folder *f = folder_get();
+        int fd = open(f->own, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                exit(1);
+        *ret_path = f->own;
+        return fd;
 }

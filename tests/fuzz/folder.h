@@ -19,5 +19,8 @@ const char *fuzz_folder_namer(uint64_t choice);
 /* What was opened by these rules is a regular file where they allow it, and called as `path` says. */
 void fuzz_folder_require(const ReferenceRules *rules, int fd, const char *path);
 
+/* A file of the target's own, which nobody else can write to: its path, and a descriptor that stays open. */
+int fuzz_folder_file(const char **ret_path);
+
 /* Makes what is asked for by name stay in the folder whatever the rules are: what else this machine has is its own. */
 bool fuzz_folder_may_ask(const ReferenceRules *rules, const char *name);

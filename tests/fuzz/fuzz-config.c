@@ -2,10 +2,10 @@
 /* A descriptor: read, settled; and each of its lines as the value of every option. */
 #include "base/cleanup.h"
 #include "config/config.h"
+#include "folder.h"
 #include "fuzz.h"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
         INPUT_MAX = 16 << 10,
@@ -54,18 +54,34 @@ static void settle(Config *c)
                 fuzz_require(err.text[0] != '\0', "a refusal says why");
 }
 
-static void read_file(int fd)
+static void write_file(int fd, const void *bytes, size_t len)
+{
+        if (ftruncate(fd, 0) < 0 || pwrite(fd, bytes, len, 0) != (ssize_t)len)
+                exit(1);
+}
+
+static int read_file(const char *path)
 {
         _cleanup_config_ Config c = { 0 };
-        char path[64];
         unsigned warnings = 0;
         Err err = { "" };
 
         config_init(&c);
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         int r = config_read(&c, path, "a/b c-\xc3\xa4", count_warning, &warnings, &err);
         fuzz_require(r >= 0 || err.text[0] != '\0', "a refusal says why");
         settle(&c);
+        return r;
+}
+
+/* The descriptor to be. Whether files are read here at all is found out at once. */
+static int begin(const char **ret_path)
+{
+        static const char sound[] = "[Image]\nPath=/a\n";
+        int fd = fuzz_folder_file(ret_path);
+
+        write_file(fd, sound, sizeof(sound) - 1);
+        fuzz_require(read_file(*ret_path) >= 0, "a sound descriptor is read");
+        return fd;
 }
 
 static void set_options(FuzzInput in)
@@ -88,15 +104,14 @@ static void set_options(FuzzInput in)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
         static int fd = -1;
+        static const char *path;
 
         if (len > INPUT_MAX)
                 return 0;
         if (fd < 0)
-                fd = memfd_create("fuzz-config", MFD_CLOEXEC);
-        if (fd < 0 || fchmod(fd, 0600) < 0 || ftruncate(fd, 0) < 0 ||
-            pwrite(fd, bytes, len, 0) != (ssize_t)len)
-                exit(1);
-        read_file(fd);
+                fd = begin(&path);
+        write_file(fd, bytes, len);
+        (void)read_file(path);
         set_options((FuzzInput){ bytes, len });
         return 0;
 }

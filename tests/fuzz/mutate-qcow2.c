@@ -311,6 +311,15 @@ static void change_extension(Image *i, const Part *p)
                 change_field(i, fields, sizeof(fields) / sizeof(fields[0]), p->at);
 }
 
+/* Bytes that no name should have: the end of a text, what a terminal obeys, what is no UTF-8. */
+static void change_text(Image *i, const Part *p)
+{
+        static const uint16_t bytes[] = { 0x0000, 0x1b5b, 0xc29b, 0xfffe, 0x0a0d, 0x2f2e, 0x7f80 };
+
+        put(i, p->at + pick(i, (uint32_t)p->len), 2,
+            bytes[pick(i, sizeof(bytes) / sizeof(bytes[0]))]);
+}
+
 /* The number of a part of a kind, chosen so that each kind has its share; false: there is none. */
 static bool pick_part(Image *i, Part *ret)
 {
@@ -351,7 +360,10 @@ static void change_part(Image *i)
 
         if (!pick_part(i, &p))
                 return;
-        if (p.kind == PART_SNAPSHOT) {
+        if ((p.kind == PART_SNAPSHOT || p.kind == PART_BITMAP || p.kind == PART_EXTENSION) &&
+            pick(i, 3) == 0) {
+                change_text(i, &p);
+        } else if (p.kind == PART_SNAPSHOT) {
                 change_snapshot(i, &p);
         } else if (p.kind == PART_BITMAP) {
                 change_bitmap(i, &p);
@@ -491,7 +503,7 @@ size_t fuzz_mutate_qcow2(uint8_t *bytes, size_t len, size_t max_len, uint32_t se
         if (len < LEAST || pick(&image, 4) == 0)
                 return LLVMFuzzerMutate(bytes, len, max_len);
         look(&image);
-        for (uint32_t count = 1 + pick(&image, 4); count > 0; count--)
+        for (uint32_t count = 1 + pick(&image, 3) * pick(&image, 2); count > 0; count--)
                 change(&image);
         return image.len;
 }

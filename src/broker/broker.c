@@ -127,8 +127,10 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
                 .allowed = b->rules.allowed,
                 .top = b->layers[0].path,
                 .given = b->rules.given,
+                .path_rule = b->rules.path_rule,
                 .has_namer = b->rules.has_namer,
                 .namer = b->rules.namer,
+                .others_see = b->rules.others_see,
         };
         Err why = { "" };
 

@@ -31,12 +31,13 @@ typedef struct BrokerRules {
         ReferencePolicy policy;
         char *const *allowed; /* see ReferenceRules, and so for: */
         const char *given;
-        bool has_namer;     /* and so for `namer` */
-        bool writable;      /* the image itself and what belongs to it */
-        bool force_share;   /* no locks are taken or tested */
-        bool hides_reasons; /* why something is refused is for broker_explain alone */
-        bool tells_links;   /* where a name leads that is a symbolic link is no secret */
+        PathRule path_rule;
         uid_t namer;
+        bool has_namer, others_see;
+        bool writable;         /* the image itself and what belongs to it */
+        bool force_share;      /* no locks are taken or tested */
+        bool hides_reasons;    /* why something is refused is for broker_explain alone */
+        bool tells_links;      /* where a name leads that is a symbolic link is no secret */
         const char *lock_help; /* ends the sentence about a file that is in use */
         /* Told that a file has no locks, once; may be NULL. */
         void (*warn)(const char *path, const char *text);

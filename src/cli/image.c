@@ -100,7 +100,9 @@ static int image_look(void *arg, int channel, pid_t parent)
 
 static int image_open(const ImageRequest *request, const char *given, Broker *ret, Err *err)
 {
+        PathRule rule = geteuid() == 0 ? PATH_RULE_LINKS : PATH_RULE_KERNEL;
         BrokerRules rules = {
+                .path_rule = rule,
                 .policy = request->with_chain ? request->references : REFERENCES_NONE,
                 .allowed = request->allowed,
                 .given = given,
@@ -111,7 +113,6 @@ static int image_open(const ImageRequest *request, const char *given, Broker *re
         };
         /* Without O_NONBLOCK a fifo would keep us waiting before it is refused. */
         int access = (request->writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY;
-        PathRule rule = geteuid() == 0 ? PATH_RULE_LINKS : PATH_RULE_KERNEL;
         PathUse use = request->writable ? PATH_WRITE : PATH_READ;
         _cleanup_close_ int found = -1, fd = -1;
 

@@ -124,15 +124,16 @@ static int reference_resolve(int folder, const char *rest, ReferenceEnd end)
         return fd < 0 ? -errno : (int)fd;
 }
 
-/* Tries one allowed folder, under the name that people gave it or the one it really has. `own` is what the real one must
- * be, or NULL. -EXDEV: the path does not lie beneath it, or it is no such folder. */
-static int reference_try_folder(
-        const char *folder, const char *own, const char *path, ReferenceEnd end, int *ret, Err *err)
+/* Tries one folder, under the name that people gave it or the one it really has. `own` is what the real one must be, or
+ * NULL. -EXDEV: the path does not lie beneath it. */
+static int reference_try_folder(int dir,
+                                const char *folder,
+                                const char *own,
+                                const char *path,
+                                ReferenceEnd end,
+                                int *ret,
+                                Err *err)
 {
-        _cleanup_close_ int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (dir < 0)
-                return -EXDEV;
-
         _cleanup_free_ char *real = NULL, *given = strdup(folder);
         if (!given)
                 return err_set(err, ENOMEM, "%m");
@@ -165,6 +166,15 @@ static int reference_try_folder(
         return 0;
 }
 
+static int reference_try_path(
+        const char *folder, const char *own, const char *path, ReferenceEnd end, int *ret, Err *err)
+{
+        _cleanup_close_ int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+                return -EXDEV;
+        return reference_try_folder(dir, folder, own, path, end, ret, err);
+}
+
 /* The folder of the image, by its real name and by the one that leads there over symbolic links. */
 static int reference_try_own_folder(
         const ReferenceRules *rules, const char *path, ReferenceEnd end, int *ret, Err *err)
@@ -174,44 +184,62 @@ static int reference_try_own_folder(
         snprintf(own, sizeof(own), "%.*s", (int)reference_folder_len(rules->top), rules->top);
         if (!own[0])
                 strcpy(own, "/");
-        int r = reference_try_folder(own, NULL, path, end, ret, err);
+        int r = reference_try_path(own, NULL, path, end, ret, err);
         if (r != -EXDEV || !rules->given)
                 return r;
         snprintf(given, sizeof(given), "%.*s/", (int)reference_folder_len(rules->given),
                  rules->given);
-        return reference_try_folder(given, own, path, end, ret, err);
+        return reference_try_path(given, own, path, end, ret, err);
 }
 
-/* The names in an image are those of whoever can write to it, who is to get no more than what is open to that user. */
-static int reference_check_owner(const ReferenceRules *rules, int fd, bool writable, Err *err)
+static int reference_try_allowed(const ReferenceRules *rules,
+                                 const char *path,
+                                 ReferenceEnd end,
+                                 PathChooser *ret_bound,
+                                 int *ret,
+                                 Err *err)
 {
-        char owner[64], namer[64];
+        int r = -EXDEV;
+
+        for (char *const *a = rules->allowed; r == -EXDEV && a && *a; a++) {
+                _cleanup_close_ int dir = -1;
+                r = safe_path_open(*a, rules->path_rule, PATH_FOLDER, ret_bound, &dir, err);
+                if (r == -EPERM)
+                        return err_prefix(err, -EACCES, "AllowedPaths=%s", *a);
+                r = r < 0 ? -EXDEV : reference_try_folder(dir, *a, NULL, path, end, ret, err);
+        }
+        return r;
+}
+
+/* Who chose what was found gets no more than what is open to that user. */
+static int reference_check_owner(const PathChooser *bound, int fd, bool writable, Err *err)
+{
+        char owner[64], user[64];
         struct stat st;
 
-        if (!rules->has_namer)
+        if (!bound->known)
                 return 0;
         if (fstat(fd, &st) < 0)
                 return err_set(err, errno, "cannot look at it: %m");
-        if (st.st_uid == rules->namer || (!writable && st.st_mode & S_IROTH))
+        if (st.st_uid == bound->uid || (!writable && st.st_mode & S_IROTH))
                 return 0;
         safe_path_name_user(st.st_uid, owner);
-        safe_path_name_user(rules->namer, namer);
+        safe_path_name_user(bound->uid, user);
         return err_set(err, EACCES,
-                       "refused: it belongs to %s, the image that names it to %s, and the view is "
-                       "not for root alone; its folder in AllowedPaths= with References=chain "
-                       "would allow it",
-                       owner, namer);
+                       "refused: it belongs to %s, %s to %s; let both belong to the same user, or "
+                       "allow it with References=chain and a folder of root's in AllowedPaths=",
+                       owner, bound->why, user);
 }
 
-/* *ret_own: it was found in the image's own folder. */
+/* *ret_bound: whose file it must be. */
 static int reference_find(const ReferenceRules *rules,
                           const char *path,
                           ReferenceEnd end,
-                          bool *ret_own,
+                          PathChooser *ret_bound,
                           int *ret,
                           Err *err)
 {
-        *ret_own = false;
+        *ret_bound = (PathChooser){ 0 };
         if (rules->policy == REFERENCES_ANY) {
                 int fd = open(path, O_PATH | O_CLOEXEC | (end == REFERENCE_LINK ? O_NOFOLLOW : 0));
                 if (fd < 0)
@@ -220,12 +248,15 @@ static int reference_find(const ReferenceRules *rules,
                 return 0;
         }
 
-        int r = -EXDEV;
-        if (rules->policy == REFERENCES_CHAIN)
-                for (char *const *a = rules->allowed; r == -EXDEV && a && *a; a++)
-                        r = reference_try_folder(*a, NULL, path, end, ret, err);
+        int r = rules->policy == REFERENCES_CHAIN
+                        ? reference_try_allowed(rules, path, end, ret_bound, ret, err)
+                        : -EXDEV;
         if (r == -EXDEV) {
-                *ret_own = true;
+                *ret_bound = (PathChooser){
+                        .known = rules->has_namer,
+                        .uid = rules->namer,
+                        .why = "the image that names it",
+                };
                 r = reference_try_own_folder(rules, path, end, ret, err);
         }
         if (r != -EXDEV)
@@ -246,7 +277,7 @@ static int reference_look_up(const ReferenceRules *rules,
                              const char *namer,
                              const char *name,
                              ReferenceEnd end,
-                             bool *ret_own,
+                             PathChooser *ret_bound,
                              int *ret,
                              Err *err)
 {
@@ -257,7 +288,7 @@ static int reference_look_up(const ReferenceRules *rules,
                 return r;
         if (rules->policy != REFERENCES_ANY)
                 reference_tidy(path);
-        return reference_find(rules, path, end, ret_own, ret, err);
+        return reference_find(rules, path, end, ret_bound, ret, err);
 }
 
 static const char *reference_type_name(mode_t mode)
@@ -323,13 +354,13 @@ int reference_open(const ReferenceRules *rules,
 
         _cleanup_free_ char *real = NULL;
         _cleanup_close_ int found = -1, fd = -1;
-        bool own = false;
-        int r = reference_look_up(rules, namer, name, REFERENCE_TARGET, &own, &found, err);
+        PathChooser bound;
+        int r = reference_look_up(rules, namer, name, REFERENCE_TARGET, &bound, &found, err);
         if (r < 0)
                 return r;
         r = reference_check_type(rules, found, err);
-        if (r >= 0 && own)
-                r = reference_check_owner(rules, found, writable, err);
+        if (r >= 0 && (writable || rules->others_see))
+                r = reference_check_owner(&bound, found, writable, err);
         if (r < 0)
                 return r;
         r = reference_reopen(found, writable, &fd, err);
@@ -347,9 +378,9 @@ bool reference_is_link(const ReferenceRules *rules, const char *namer, const cha
 {
         _cleanup_close_ int fd = -1;
         struct stat st;
-        bool own;
+        PathChooser bound;
 
         return rules->policy != REFERENCES_NONE &&
-               reference_look_up(rules, namer, name, REFERENCE_LINK, &own, &fd, NULL) >= 0 &&
+               reference_look_up(rules, namer, name, REFERENCE_LINK, &bound, &fd, NULL) >= 0 &&
                fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
 }

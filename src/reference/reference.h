@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/safe-path.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -34,11 +35,15 @@ typedef struct ReferenceRules {
         const char *top;
         /* The same as people gave it, absolute: names may begin like that. May be NULL. */
         const char *given;
-        /* Who could write the names into the image, where that is somebody who must not see root's files in it: beneath
-         * the image's own folder only that user's files are opened, and for reading what everybody may read. There is no
-         * such rule for what lies beneath `allowed`. */
+        /* How the folders of `allowed` are followed; who could exchange one chooses what lies in it. */
+        PathRule path_rule;
+        /* Who can write the names into the image and so chooses beneath its own folder, where that is neither root nor
+         * the caller. */
         bool has_namer;
         uid_t namer;
+        /* Whether others see what the image shows. Then who chooses gets no more than the own files and what everybody
+         * may read; for writing it is the own files in any case. */
+        bool others_see;
 } ReferenceRules;
 
 /* Opens `name` as it stands in the image at `namer` (absolute, symbolic links resolved; the top image or a file

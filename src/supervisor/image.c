@@ -56,17 +56,17 @@ static int image_open_file(
                      : 0;
 }
 
-/* Who else than root could write names into the image, of a view that is not for root alone. */
+/* Who else than root could write names into the image, and whether others than root see what it shows. */
 static int image_find_namer(
         int fd, const Config *c, const PathChooser *chooser, BrokerRules *rules, Err *err)
 {
         struct stat st;
-        bool for_others = (c->has_owner && c->owner != 0) || c->mode & 077;
 
         if (fstat(fd, &st) < 0)
                 return err_set(err, errno, "cannot look at it: %m");
         rules->namer = chooser->known ? chooser->uid : st.st_uid;
-        rules->has_namer = for_others && rules->namer != 0;
+        rules->has_namer = rules->namer != 0;
+        rules->others_see = (c->has_owner && c->owner != 0) || c->mode & 077;
         return 0;
 }
 
@@ -81,6 +81,7 @@ int image_open(const Config *c, PathRule rule, Broker *ret, Err *err)
                 .policy = c->references,
                 .allowed = c->allowed_paths,
                 .given = c->path,
+                .path_rule = rule,
                 .writable = c->writable,
                 .force_share = c->force_share,
                 .hides_reasons = true,

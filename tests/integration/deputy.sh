@@ -227,6 +227,15 @@ serve_at over mp
 cmp mp secret.raw
 expect_fail 'permission denied' as-user cat mp
 end_service
+as-user mkdir home/allowed
+(cd home && qemu-img create -q -f qcow2 -u -b "$W/home/allowed/secret.raw" -F raw over-allowed.qcow2 2M && chown $USER_ID over-allowed.qcow2)
+describe allowed '[Image]' "Path=$W/home/over-allowed.qcow2" 'References=chain' "AllowedPaths=$W/home/allowed" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+as-user rmdir home/allowed
+mkdir secrets
+install -m 600 secret.raw secrets/secret.raw
+as-user ln -s "$W/secrets" home/allowed
+service_refuses 77 "secret.raw.*refused: it belongs to root, the .*home.* to $USER_ID" allowed
+rm home/allowed
 chown $USER_ID home/base.raw
 describe over '[Image]' "Path=$W/home/over.qcow2" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
 serve_at over mp

@@ -321,6 +321,7 @@ static void test_a_namer_gets_no_more_than_is_the_namers(void **state)
                         .allowed = allowed,
                         .top = t->top,
                         .has_namer = true,
+                        .others_see = true,
                         .namer = asked[i].ours ? geteuid() : geteuid() + 1,
                 };
                 _cleanup_free_ char *path = NULL;
@@ -335,6 +336,26 @@ static void test_a_namer_gets_no_more_than_is_the_namers(void **state)
         assert_int_equal(chmod(base, 0600), 0);
 }
 
+/* Nobody gains by what root alone sees, but by what root writes. */
+static void test_what_root_alone_sees(void **state)
+{
+        Tree *t = *state;
+        ReferenceRules rules = {
+                .policy = REFERENCES_DIRECTORY,
+                .top = t->top,
+                .has_namer = true,
+                .namer = geteuid() + 1,
+        };
+
+        for (int writable = 0; writable < 2; writable++) {
+                _cleanup_free_ char *path = NULL;
+                _cleanup_close_ int fd = -1;
+                assert_int_equal(
+                        reference_open(&rules, t->top, "base.qcow2", writable, &fd, &path, NULL),
+                        writable ? -EACCES : 0);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -344,6 +365,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_a_link),
                 cmocka_unit_test(test_too_long_a_name),
                 cmocka_unit_test(test_a_namer_gets_no_more_than_is_the_namers),
+                cmocka_unit_test(test_what_root_alone_sees),
         };
         return cmocka_run_group_tests(tests, tree_setup, tree_teardown);
 }

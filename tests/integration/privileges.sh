@@ -111,7 +111,7 @@ kill -TERM "$SUPERVISOR"
 sleep 0.3
 kill -TERM "$SUPERVISOR"
 ended view
-grep -q 'ended by signal 9' view.log || fail "the log does not say that it was killed: $(cat view.log)"
+grep -q 'did not end and was killed' view.log || fail "the log does not say that it was killed: $(cat view.log)"
 
 step "a stop while somebody holds it open: cut off through the connection"
 start view home/disk.qcow2 home/mp

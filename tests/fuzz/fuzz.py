@@ -47,6 +47,8 @@ def run(tree, folder, target, seconds):
                 f"-malloc_limit_mb={MALLOC_LIMIT}",
                 f"-rss_limit_mb={RSS_LIMIT}",
                 f"-timeout={TIMEOUT}",
+                # Slow on a busy machine is no finding, and would leave a file like one.
+                f"-report_slow_units={TIMEOUT}",
                 "-print_final_stats=1",
                 f"-artifact_prefix={found}/{target}-",
                 kept,

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 
 enum {
         /* As the kernel's own limit. */
@@ -25,6 +26,7 @@ typedef struct Spot {
         mode_t mode;
         uid_t uid;
         gid_t gid;
+        bool listed; /* mode and group do not say all: there is a list of rights (ACL) */
         unsigned links;
 } Spot;
 
@@ -98,6 +100,27 @@ static int walk_find_server(Walk *w, int fd, Err *err)
         return 0;
 }
 
+/* The bits of the group say what its list of rights gives at most, to whomever. */
+static bool safe_path_has_list(int fd)
+{
+        char link[64];
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        return getxattr(link, "system.posix_acl_access", NULL, 0) > 0;
+}
+
+/* More than its owner. Root's group is root. */
+static bool safe_path_mode_is_shared(mode_t mode, gid_t gid, bool listed)
+{
+        return mode & S_IWOTH || (mode & S_IWGRP && (gid != 0 || listed));
+}
+
+bool safe_path_is_shared(int fd, const struct stat *st)
+{
+        return safe_path_mode_is_shared(st->st_mode, st->st_gid,
+                                        st->st_mode & S_IWGRP && safe_path_has_list(fd));
+}
+
 /* Takes `fd` over, and closes it on failure. */
 static int walk_look(Walk *w, int fd, Spot *ret, Err *err)
 {
@@ -115,15 +138,16 @@ static int walk_look(Walk *w, int fd, Spot *ret, Err *err)
                 .mode = st.stx_mode,
                 .uid = w->served && w->server != 0 ? w->server : st.stx_uid,
                 .gid = st.stx_gid,
+                .listed = w->rule != PATH_RULE_KERNEL && !w->served && st.stx_mode & S_IWGRP &&
+                          safe_path_has_list(fd),
                 .links = st.stx_nlink,
         };
         return 0;
 }
 
-/* More than its owner. Root's group is root; a list of rights (ACL) shows in the bits of the group. */
 static bool spot_is_writable_by_others(const Spot *s)
 {
-        return s->mode & S_IWOTH || (s->mode & S_IWGRP && s->gid != 0);
+        return safe_path_mode_is_shared(s->mode, s->gid, s->listed);
 }
 
 static int walk_refuse_order(const Spot *s, Err *err)

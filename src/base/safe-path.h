@@ -11,6 +11,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 typedef enum PathRule {
@@ -48,6 +49,9 @@ int safe_path_check(
 
 /* From an O_PATH descriptor to one with these `flags` (close-on-exec), of the same file whatever its name leads to. */
 int safe_path_reopen(int fd, int flags, int *ret);
+
+/* Whether more than its owner may write to it, by its group or a list of rights (ACL). Root's group is root. */
+bool safe_path_is_shared(int fd, const struct stat *st);
 
 /* What a person calls the owner of a file: "alice", "user 1234". */
 void safe_path_name_user(uid_t uid, char ret[64]);

@@ -130,6 +130,8 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
                 .path_rule = b->rules.path_rule,
                 .has_namer = b->rules.has_namer,
                 .namer = b->rules.namer,
+                .has_namers = b->rules.has_namers,
+                .namers = b->rules.namers,
                 .others_see = b->rules.others_see,
         };
         Err why = { "" };

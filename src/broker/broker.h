@@ -33,7 +33,8 @@ typedef struct BrokerRules {
         const char *given;
         PathRule path_rule;
         uid_t namer;
-        bool has_namer, others_see;
+        gid_t namers;
+        bool has_namer, has_namers, others_see;
         bool writable;         /* the image itself and what belongs to it */
         bool force_share;      /* no locks are taken or tested */
         bool hides_reasons;    /* why something is refused is for broker_explain alone */

@@ -211,8 +211,48 @@ static int reference_try_allowed(const ReferenceRules *rules,
         return r;
 }
 
+static bool reference_is_theirs(const ReferenceRules *rules,
+                                const PathChooser *bound,
+                                const struct stat *st,
+                                bool writable)
+{
+        if (st->st_uid != bound->uid)
+                return false;
+        return !rules->has_namers ||
+               (st->st_gid == rules->namers && st->st_mode & (writable ? S_IWGRP : S_IRGRP));
+}
+
+/* What everybody may read is for everybody only in folders that everybody may enter. Those above the image are those through
+ * which whoever knows the image has come. */
+static int reference_check_way(const ReferenceRules *rules, const char *path, Err *err)
+{
+        _cleanup_close_ int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        const char *part = path + 1;
+
+        for (const char *slash; at >= 0 && (slash = strchr(part, '/')); part = slash + 1) {
+                char name[NAME_MAX + 1];
+                struct stat st;
+                size_t len = (size_t)(slash - path) + 1;
+                snprintf(name, sizeof(name), "%.*s", (int)(slash - part), part);
+                int next = openat(at, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+                cleanup_close(&at);
+                at = next;
+                if (at < 0 || fstat(at, &st) < 0)
+                        return err_set(err, errno, "cannot look at its folder: %m");
+                if (st.st_mode & S_IXOTH || strncmp(path, rules->top, len) == 0 ||
+                    (st.st_uid == rules->namer && !rules->has_namers))
+                        continue;
+                return err_set(err, EACCES,
+                               "refused: the folder %.*s is not for everybody, and the view is not "
+                               "for root alone",
+                               (int)len - 1, path);
+        }
+        return 0;
+}
+
 /* Who chose what was found gets no more than what is open to that user. */
-static int reference_check_owner(const PathChooser *bound, int fd, bool writable, Err *err)
+static int reference_check_owner(
+        const ReferenceRules *rules, const PathChooser *bound, int fd, bool writable, Err *err)
 {
         char owner[64], user[64];
         struct stat st;
@@ -221,14 +261,21 @@ static int reference_check_owner(const PathChooser *bound, int fd, bool writable
                 return 0;
         if (fstat(fd, &st) < 0)
                 return err_set(err, errno, "cannot look at it: %m");
-        if (st.st_uid == bound->uid || (!writable && st.st_mode & S_IROTH))
+        if (reference_is_theirs(rules, bound, &st, writable))
                 return 0;
+        if (!writable && st.st_mode & S_IROTH) {
+                _cleanup_free_ char *path = NULL;
+                int r = reference_path_of_fd(fd, &path, err);
+                return r < 0 ? r : reference_check_way(rules, path, err);
+        }
         safe_path_name_user(st.st_uid, owner);
         safe_path_name_user(bound->uid, user);
-        return err_set(err, EACCES,
-                       "refused: it belongs to %s, %s to %s; let both belong to the same user, or "
-                       "allow it with References=chain and a folder of root's in AllowedPaths=",
-                       owner, bound->why, user);
+        return err_set(
+                err, EACCES,
+                "refused: it belongs to %s, %s to %s%s; let both belong to the same user, or "
+                "allow it with References=chain and a folder of root's in AllowedPaths=",
+                owner, bound->why, user,
+                rules->has_namers ? " and to all who may write to it" : "");
 }
 
 /* *ret_bound: whose file it must be. */
@@ -360,7 +407,7 @@ int reference_open(const ReferenceRules *rules,
                 return r;
         r = reference_check_type(rules, found, err);
         if (r >= 0 && (writable || rules->others_see))
-                r = reference_check_owner(&bound, found, writable, err);
+                r = reference_check_owner(rules, &bound, found, writable, err);
         if (r < 0)
                 return r;
         r = reference_reopen(found, writable, &fd, err);

@@ -41,8 +41,11 @@ typedef struct ReferenceRules {
          * the caller. */
         bool has_namer;
         uid_t namer;
+        /* Others than its owner may write to the image, too: what they name must be open to this group as well. */
+        bool has_namers;
+        gid_t namers;
         /* Whether others see what the image shows. Then who chooses gets no more than the own files and what everybody
-         * may read; for writing it is the own files in any case. */
+         * may read and reach; for writing it is the own files in any case. */
         bool others_see;
 } ReferenceRules;
 

@@ -65,7 +65,9 @@ static int image_find_namer(
         if (fstat(fd, &st) < 0)
                 return err_set(err, errno, "cannot look at it: %m");
         rules->namer = chooser->known ? chooser->uid : st.st_uid;
-        rules->has_namer = rules->namer != 0;
+        rules->namers = st.st_gid;
+        rules->has_namers = safe_path_is_shared(fd, &st);
+        rules->has_namer = rules->namer != 0 || rules->has_namers;
         rules->others_see = (c->has_owner && c->owner != 0) || c->mode & 077;
         return 0;
 }

@@ -95,6 +95,21 @@ grep -q "served.image belongs to $USER_ID and has mode 0644" stderr || fail "it 
 as-user rawview umount /etc/rawview/served.image
 no_mount_left
 
+step "… or that a list of rights (ACL) gives to a user"
+# let_write FILE PERMISSIONS: as setfacl -m u:$USER_ID:PERMISSIONS
+let_write()
+{
+    "$PYTHON" -c 'import os, struct, sys
+path, user, rights = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+no = 0xffffffff
+entries = [(1, 7, no), (2, rights, user), (4, 5, no), (16, 7, no), (32, 5, no)]
+os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries))' "$1" "$(id -u $USER_ID)" "$2"
+}
+cp /etc/rawview/good.image /etc/rawview/listed.image
+let_write /etc/rawview/listed.image 6
+as-user bash -c 'echo >>/etc/rawview/listed.image'
+service_refuses 78 'listed.image: refused: the file /etc/rawview/listed.image belongs to root' listed
+
 step "a folder of descriptors that others can write"
 chmod 777 /etc/rawview
 service_refuses 78 'the folder /etc/rawview belongs to root and has mode 0777' good
@@ -171,6 +186,14 @@ end_service
 describe shared '[Image]' "Path=$W/shared/secret.raw" 'Format=raw' '[View]' "MountPoint=$W/mp"
 service_refuses 77 'shared .mode 0777.; take that from them' shared
 
+install -d -m 755 listed
+install -m 600 secret.raw listed/secret.raw
+install -m 600 disk.raw listed/disk.raw
+let_write listed 7
+as-user mv -f listed/secret.raw listed/disk.raw
+describe moved '[Image]' "Path=$W/listed/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+service_refuses 77 'disk.raw: refused: it belongs to root, and others than root may write to the folder .*listed' moved
+
 step "a mount point in a user's folder: only what is the user's"
 describe view '[Image]' "Path=$W/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/home/view" "Owner=$USER_ID"
 serve_at view home/view
@@ -240,6 +263,29 @@ chown $USER_ID home/base.raw
 describe over '[Image]' "Path=$W/home/over.qcow2" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
 serve_at over mp
 as-user cat mp | cmp - secret.raw
+end_service
+
+step "… an image that others may write to, and a file in a closed folder, are no way around that"
+install -d -m 755 vms
+install -d -m 700 vms/closed
+install -m 644 secret.raw vms/closed/base.raw
+install -m 600 secret.raw vms/base.raw
+qemu-img create -q -f qcow2 -u -b closed/base.raw -F raw vms/over.qcow2 2M
+chown $USER_ID vms/over.qcow2
+describe over '[Image]' "Path=$W/vms/over.qcow2" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+service_refuses 77 'base.raw.*refused: the folder .*closed is not for everybody' over
+chmod 755 vms/closed
+serve_at over mp
+as-user cat mp | cmp - secret.raw
+end_service
+chmod 700 vms/closed
+qemu-img create -q -f qcow2 -u -b base.raw -F raw vms/group.qcow2 2M
+chgrp "$(as-user id -g)" vms/group.qcow2 vms/base.raw
+chmod 660 vms/group.qcow2
+describe group '[Image]' "Path=$W/vms/group.qcow2" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+service_refuses 77 'base.raw.*refused: it belongs to root, the image that names it to root and to all who may write to it' group
+chmod 640 vms/base.raw
+serve_at group mp
 end_service
 
 step "a view of the service's is for whom its mode says"

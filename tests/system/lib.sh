@@ -47,8 +47,12 @@ describe() {
 main_pid() { property "$1" MainPID; }
 worker_pid() { pgrep -P "$(main_pid "$1")" -f rawview-worker; }
 
-# What a service said last may reach the journal after its end.
-status_says() { [[ $(systemctl status --no-pager --full "rawview@$1" || true) == *"$2"* ]]; }
+# What a service said last may reach the journal after its end; and of a process that lived for some milliseconds only,
+# journald may find out too late to which unit it belonged.
+status_says() {
+    [[ $(systemctl status --no-pager --full "rawview@$1" || true) == *"$2"* ||
+        $(journalctl --boot --no-pager --output=cat --identifier=rawviewd --since=-20s) == *"$2"* ]]
+}
 
 # refused NAME EXIT-STATUS SENTENCE
 refused() {

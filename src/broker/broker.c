@@ -2,6 +2,7 @@
 #include "broker/broker.h"
 
 #include "base/cleanup.h"
+#include "base/safe-path.h"
 #include "lock/lock.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* All that is said of a refusal whose reason is hidden; the reason takes its place at the end of a sentence. */
 #define BROKER_REFUSED "refused"
@@ -68,6 +70,24 @@ static void layer_done(Layer *l)
         free(l->path);
 }
 
+/* What root's image names may be a user's image, and what that names is the user's choice. Once the asker has it, it may
+ * be the user's as well, whichever layer it says that it asks for. */
+static int broker_find_namer(Broker *b, int fd, Err *err)
+{
+        BrokerRules *rules = &b->rules;
+        struct stat st;
+
+        if (rules->path_rule == PATH_RULE_KERNEL || rules->has_namer)
+                return 0;
+        if (fstat(fd, &st) < 0)
+                return err_set(err, errno, "cannot look at it: %m");
+        rules->namer = st.st_uid;
+        rules->namers = st.st_gid;
+        rules->has_namers = safe_path_is_shared(fd, &st);
+        rules->has_namer = st.st_uid != 0 || rules->has_namers;
+        return 0;
+}
+
 static int broker_open(Broker *b, const ReferenceRules *rules, const MessageOpen *ask, Err *err)
 {
         if (b->count == BROKER_LAYERS_MAX)
@@ -84,6 +104,8 @@ static int broker_open(Broker *b, const ReferenceRules *rules, const MessageOpen
         if (r < 0)
                 return r;
         r = broker_lock(b, layer.fd, layer.path, ask->writable, err);
+        if (r >= 0)
+                r = broker_find_namer(b, layer.fd, err);
         if (r < 0) {
                 layer_done(&layer);
                 return r;

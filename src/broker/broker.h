@@ -32,6 +32,8 @@ typedef struct BrokerRules {
         char *const *allowed; /* see ReferenceRules, and so for: */
         const char *given;
         PathRule path_rule;
+        /* Of the image itself; for a service a lower layer that is a user's makes that user the namer of all that is asked
+         * for after it. */
         uid_t namer;
         gid_t namers;
         bool has_namer, has_namers, others_see;

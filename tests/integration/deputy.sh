@@ -288,6 +288,19 @@ chmod 640 vms/base.raw
 serve_at group mp
 end_service
 
+step "… nor is a layer that is a user's, below an image of root's"
+install -m 600 secret.raw vms/base.raw
+(cd vms && qemu-img create -q -f qcow2 -b base.raw -F raw middle.qcow2 && qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 lower.qcow2 && qemu-img create -q -f qcow2 -b lower.qcow2 -F qcow2 top.qcow2)
+describe layers '[Image]' "Path=$W/vms/top.qcow2" '[View]' "MountPoint=$W/mp" "Owner=$USER_ID"
+serve_at layers mp
+as-user cat mp | cmp - secret.raw
+end_service
+chown $USER_ID vms/lower.qcow2
+service_refuses 77 "base.raw.*refused: it belongs to root, the image that names it to $USER_ID" layers
+chown $USER_ID vms/base.raw
+serve_at layers mp
+end_service
+
 step "a view of the service's is for whom its mode says"
 describe mode '[Image]' "Path=$W/disk.raw" 'Format=raw' '[View]' "MountPoint=$W/mp" 'AllowOther=yes' 'Mode=0600' 'Writable=yes'
 serve_at mode mp

@@ -2,6 +2,7 @@
 #include "base/safe-path.h"
 
 #include "base/cleanup.h"
+#include "base/fd-path.h"
 #include "base/mountinfo.h"
 
 #include <fcntl.h>
@@ -69,12 +70,10 @@ static void spot_describe(const Spot *s, char *ret, size_t size)
         const char *what = S_ISLNK(s->mode)   ? "the link"
                            : S_ISDIR(s->mode) ? "the folder"
                                               : "the file";
-        char link[64], path[PATH_MAX];
+        _cleanup_free_ char *path = NULL;
 
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", s->fd);
-        ssize_t n = readlink(link, path, sizeof(path) - 1);
-        path[n < 0 ? 0 : n] = '\0';
-        snprintf(ret, size, "%s %.150s", what, path);
+        (void)fd_path(s->fd, &path, NULL);
+        snprintf(ret, size, "%s %.150s", what, path ?: "");
 }
 
 /* A file system in user space can say of its files what it likes. */

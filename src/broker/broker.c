@@ -2,34 +2,18 @@
 #include "broker/broker.h"
 
 #include "base/cleanup.h"
+#include "base/fd-path.h"
 #include "base/safe-path.h"
 #include "lock/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 /* All that is said of a refusal whose reason is hidden; the reason takes its place at the end of a sentence. */
 #define BROKER_REFUSED "refused"
-
-static int broker_path_of_fd(int fd, char **ret, Err *err)
-{
-        char link[64], path[PATH_MAX];
-
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        ssize_t n = readlink(link, path, sizeof(path) - 1);
-        if (n < 0)
-                return err_set(err, errno, "cannot read %s: %m", link);
-        path[n] = '\0';
-        char *copy = strdup(path);
-        if (!copy)
-                return err_set(err, ENOMEM, "%m");
-        *ret = copy;
-        return 0;
-}
 
 /* The asker is given this very open file, so the lock is held until both have closed it. */
 static int broker_lock(Broker *b, int fd, const char *path, bool writable, Err *err)
@@ -53,7 +37,7 @@ int broker_init(Broker *b, const BrokerRules *rules, int fd, Err *err)
         _cleanup_free_ char *path = NULL;
 
         *b = (Broker){ .rules = *rules };
-        int r = broker_path_of_fd(fd, &path, err);
+        int r = fd_path(fd, &path, err);
         if (r < 0)
                 return r;
         r = broker_lock(b, fd, path, rules->writable, err);

@@ -2,6 +2,7 @@
 #include "reference/reference.h"
 
 #include "base/cleanup.h"
+#include "base/fd-path.h"
 #include "base/safe-path.h"
 
 #include <errno.h>
@@ -24,25 +25,6 @@ typedef enum ReferenceEnd {
         REFERENCE_TARGET,
         REFERENCE_LINK,
 } ReferenceEnd;
-
-/* The absolute path of what a descriptor stands for. */
-static int reference_path_of_fd(int fd, char **ret, Err *err)
-{
-        char link[64], path[PATH_MAX];
-
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        ssize_t n = readlink(link, path, sizeof(path));
-        if (n < 0)
-                return err_set(err, errno, "cannot read %s: %m", link);
-        if (n == sizeof(path) || path[0] != '/')
-                return err_set(err, ENAMETOOLONG, "%s has no path of a usable length", link);
-        path[n] = '\0';
-        char *copy = strdup(path);
-        if (!copy)
-                return err_set(err, ENOMEM, "%m");
-        *ret = copy;
-        return 0;
-}
 
 /* "/a/./b//../c" becomes "/a/c", without a look at the file system: what a ".." behind a symbolic link would
  * really mean does not matter, because the result is opened beneath an allowed folder or not at all. */
@@ -138,7 +120,7 @@ static int reference_try_folder(int dir,
         if (!given)
                 return err_set(err, ENOMEM, "%m");
         reference_tidy(given);
-        int r = reference_path_of_fd(dir, &real, err);
+        int r = fd_path(dir, &real, err);
         if (r < 0)
                 return r;
         if (own && strcmp(real, own) != 0)
@@ -265,7 +247,7 @@ static int reference_check_owner(
                 return 0;
         if (!writable && st.st_mode & S_IROTH) {
                 _cleanup_free_ char *path = NULL;
-                int r = reference_path_of_fd(fd, &path, err);
+                int r = fd_path(fd, &path, err);
                 return r < 0 ? r : reference_check_way(rules, path, err);
         }
         safe_path_name_user(st.st_uid, owner);
@@ -413,7 +395,7 @@ int reference_open(const ReferenceRules *rules,
         r = reference_reopen(found, writable, &fd, err);
         if (r < 0)
                 return r;
-        r = reference_path_of_fd(fd, &real, err);
+        r = fd_path(fd, &real, err);
         if (r < 0)
                 return r;
         *ret_fd = fd_take(&fd);

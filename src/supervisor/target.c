@@ -3,6 +3,7 @@
 
 #include "base/attempt.h"
 #include "base/cleanup.h"
+#include "base/fd-path.h"
 #include "base/mountinfo.h"
 #include "supervisor/fusermount.h"
 #include "supervisor/look.h"
@@ -23,7 +24,8 @@ enum {
 /* The absolute path of `path` with its folder resolved, and that folder. The last part is left as it is. */
 static int target_find_parent(const char *path, Target *t, Err *err)
 {
-        char folder[PATH_MAX], link[64], real[PATH_MAX];
+        char folder[PATH_MAX];
+        _cleanup_free_ char *real = NULL;
         const char *slash = strrchr(path, '/');
         const char *name = slash ? slash + 1 : path;
 
@@ -39,11 +41,9 @@ static int target_find_parent(const char *path, Target *t, Err *err)
         int r = safe_path_open(folder, t->rule, PATH_FOLDER, &t->chooser, &t->parent, err);
         if (r < 0)
                 return r;
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", t->parent);
-        ssize_t n = readlink(link, real, sizeof(real) - 1);
-        if (n < 0)
-                return err_set(err, errno, "cannot read %s: %m", link);
-        real[n] = '\0';
+        r = fd_path(t->parent, &real, err);
+        if (r < 0)
+                return r;
         if (asprintf(&t->path, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name) < 0) {
                 t->path = NULL;
                 return err_set(err, ENOMEM, "%m");

@@ -5,6 +5,7 @@
 #include "config/value.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,9 @@ static const ConfigKey config_keys[] = {
         { 0 },
 };
 
+_Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX,
+               "there is a place for the sources of each key");
+
 void config_init(Config *c)
 {
         *c = (Config){ 0 };
@@ -79,8 +83,10 @@ void config_init(Config *c)
 
 void config_done(Config *c)
 {
-        for (const ConfigKey *key = config_keys; key->section; key++)
+        for (const ConfigKey *key = config_keys; key->section; key++) {
                 value_reset(key, c);
+                value_list_free(&c->sources[key - config_keys]);
+        }
         *c = (Config){ 0 };
 }
 
@@ -111,7 +117,37 @@ static bool config_option_is(const char *option, const char *name)
         return !*option && !*name;
 }
 
-static int config_set(Config *c, const ConfigKey *key, const char *value, Err *err)
+int config_get_setting(const Config *c, size_t index, ConfigSetting *ret)
+{
+        for (const ConfigKey *key = config_keys; key->section; key++) {
+                if (key->later || index-- > 0)
+                        continue;
+                ConfigSetting s = {
+                        .section = key->section,
+                        .key = key->key,
+                        .sources = c->sources[key - config_keys],
+                };
+                int r = value_get(key, c, &s);
+                if (r < 0)
+                        return r;
+                *ret = s;
+                return 1;
+        }
+        return 0;
+}
+
+/* A further value replaces the one before, but for lists, to which it is added. */
+static int config_note_source(Config *c, const ConfigKey *key, const char *source, Err *err)
+{
+        char ***sources = &c->sources[key - config_keys];
+
+        if (key->type != VALUE_PATHS)
+                value_list_free(sources);
+        return value_list_add(sources, source, err);
+}
+
+static int config_set(
+        Config *c, const ConfigKey *key, const char *value, const char *source, Err *err)
 {
         if (!value && key->type == VALUE_BOOLEAN)
                 value = "yes";
@@ -119,16 +155,20 @@ static int config_set(Config *c, const ConfigKey *key, const char *value, Err *e
                 return err_set(err, EINVAL, "a value is missing");
         if (!*value) {
                 value_reset(key, c);
+                value_list_free(&c->sources[key - config_keys]);
                 return 0;
         }
-        return value_set(key, value, c, err);
+        int r = value_set(key, value, c, err);
+        return r < 0 ? r : config_note_source(c, key, source, err);
 }
 
 int config_set_option(Config *c, const char *name, const char *value, Err *err)
 {
         for (const ConfigKey *key = config_keys; key->section; key++)
                 if (key->option && config_option_is(key->option, name)) {
-                        int r = config_set(c, key, value, err);
+                        char source[64];
+                        snprintf(source, sizeof(source), "--%s", key->option);
+                        int r = config_set(c, key, value, source, err);
                         return r < 0 ? err_prefix(err, r, "%s", key->option) : 0;
                 }
         return err_set(err, ENOENT, "there is no option '%s'", name);
@@ -142,11 +182,16 @@ bool config_has_section(const char *section)
         return false;
 }
 
-int config_set_key(Config *c, const char *section, const char *name, const char *value, Err *err)
+int config_set_key(Config *c,
+                   const char *section,
+                   const char *name,
+                   const char *value,
+                   const char *source,
+                   Err *err)
 {
         for (const ConfigKey *key = config_keys; key->section; key++)
                 if (strcmp(key->section, section) == 0 && strcmp(key->key, name) == 0) {
-                        int r = config_set(c, key, value, err);
+                        int r = config_set(c, key, value, source, err);
                         return r < 0 ? err_prefix(err, r, "%s", key->key) : 0;
                 }
         return err_set(err, ENOENT, "unknown key '%s' in section [%s], ignored", name, section);

@@ -20,6 +20,11 @@ typedef enum ConfigAuto {
         CONFIG_NO,
 } ConfigAuto;
 
+enum {
+        /* At least as many as the table has. */
+        CONFIG_KEYS_MAX = 32,
+};
+
 typedef struct Config {
         /* [Image] */
         char *path;
@@ -42,6 +47,9 @@ typedef struct Config {
         uint64_t cache_size;
         /* [Install] */
         bool automatic;
+        /* For each key of the table where its value comes from, "file:line" or "--option"; NULL: it is a default. Only
+         * a list has more than one. */
+        char **sources[CONFIG_KEYS_MAX];
 } Config;
 
 /* All defaults of rawview.image(5). */
@@ -65,11 +73,32 @@ bool config_get_option(size_t index, ConfigOption *ret);
  * EINVAL: a wrong value, and the text says what is allowed. ENOENT: there is no such option. */
 int config_set_option(Config *c, const char *name, const char *value, Err *err);
 
+typedef enum ConfigKind {
+        CONFIG_TEXT,
+        CONFIG_BOOLEAN,
+        CONFIG_NUMBER,
+        CONFIG_LIST,
+} ConfigKind;
+
+/* One key and its value. */
+typedef struct ConfigSetting {
+        const char *section, *key;
+        ConfigKind kind;
+        char *text;           /* as a descriptor has it; "": none. To be freed */
+        uint64_t number;      /* of a number or a boolean */
+        char *const *list;    /* of a list; the Config's */
+        char *const *sources; /* see Config; the Config's */
+} ConfigSetting;
+
+/* The keys that this version serves, in the order of the table, from 0 on. 1; 0: there is no such index. ENOMEM. */
+int config_get_setting(const Config *c, size_t index, ConfigSetting *ret);
+
 /* Called for what a descriptor says that is ignored: "file:line: …". */
 typedef void (*ConfigWarn)(void *arg, const char *text);
 
-/* Reads one descriptor file, which nobody but root and the caller may be able to write or replace (EPERM). Errors name
- * file, line and key. The instance name is what %i stands for. */
+/* Reads one file of a descriptor, which nobody but root and the caller may be able to write or replace (EPERM). Errors
+ * name file, line and key. The instance name is what %i stands for. 1: the file is masked, it leads to /dev/null. All
+ * files of a descriptor: config/descriptor.h. */
 int config_read(
         Config *c, const char *file, const char *instance, ConfigWarn warn, void *arg, Err *err);
 

@@ -96,7 +96,12 @@ static int ini_take_assignment(Ini *ini, char *line, Err *err)
                 return err_prefix(err, r, "%s", key);
 
         Err text;
-        r = config_set_key(ini->config, ini->section, key, value, &text);
+        _cleanup_free_ char *source = NULL;
+        if (asprintf(&source, "%s:%u", ini->file, ini->first_line) < 0) {
+                source = NULL;
+                return err_set(err, ENOMEM, "%m");
+        }
+        r = config_set_key(ini->config, ini->section, key, value, source, &text);
         if (r == -ENOENT) {
                 ini_warn(ini, text.text);
                 return 0;
@@ -195,6 +200,14 @@ static int ini_read(Ini *ini, FILE *f, Err *err)
         return whole ? ini_take_line(ini, whole, err) : 0;
 }
 
+/* As systemctl mask does it. */
+static bool ini_is_masked(int fd)
+{
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
 /* A descriptor is a regular file of a sane size; a fifo would block. */
 static int ini_check_file(const char *file, int fd, Err *err)
 {
@@ -202,9 +215,6 @@ static int ini_check_file(const char *file, int fd, Err *err)
 
         if (fstat(fd, &st) < 0)
                 return err_set(err, errno, "%s: cannot look at it: %m", file);
-        /* As systemctl mask does it. */
-        if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
-                return err_set(err, EINVAL, "%s: is masked (it leads to /dev/null)", file);
         if (!S_ISREG(st.st_mode))
                 return err_set(err, EINVAL, "%s: is not a regular file", file);
         if (st.st_size > INI_FILE_MAX)
@@ -212,7 +222,7 @@ static int ini_check_file(const char *file, int fd, Err *err)
         return 0;
 }
 
-/* Who can write to a descriptor says what root opens and mounts. */
+/* Who can write to a descriptor says what root opens and mounts. 1: it is masked, and there is no stream. */
 static int ini_open(const char *file, FILE **ret, Err *err)
 {
         _cleanup_close_ int found = -1, fd = -1;
@@ -222,6 +232,8 @@ static int ini_open(const char *file, FILE **ret, Err *err)
         if (r < 0)
                 return err_set(err, -r, "%s: %s%s", file,
                                r == -EPERM ? "" : "cannot open it: ", why.text);
+        if (ini_is_masked(found))
+                return 1;
         r = ini_check_file(file, found, err);
         if (r < 0)
                 return r;
@@ -243,7 +255,7 @@ int config_read(
         Ini ini = { .config = c, .file = file, .instance = instance, .warn = warn, .arg = arg };
 
         int r = ini_open(file, &f, err);
-        if (r < 0)
+        if (r != 0)
                 return r;
         return ini_read(&ini, f, err);
 }

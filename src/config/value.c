@@ -103,7 +103,7 @@ static int value_next_word(const char **rest, char **ret, Err *err)
         return 0;
 }
 
-static void value_free_list(char ***list)
+void value_list_free(char ***list)
 {
         for (char **l = *list; l && *l; l++)
                 free(*l);
@@ -123,6 +123,8 @@ static size_t value_list_count(char *const *list)
 static int value_list_append(char ***list, char ***from, Err *err)
 {
         size_t count = value_list_count(*list), more = value_list_count(*from);
+        if (more == 0)
+                return 0;
 
         char **longer = reallocarray(*list, count + more + 1, sizeof(*longer));
         if (!longer)
@@ -135,10 +137,19 @@ static int value_list_append(char ***list, char ***from, Err *err)
         return 0;
 }
 
+int value_list_add(char ***list, const char *text, Err *err)
+{
+        _cleanup_(value_list_free) char **one = calloc(2, sizeof(*one));
+
+        if (!one || !(one[0] = strdup(text)))
+                return err_set(err, ENOMEM, "%m");
+        return value_list_append(list, &one, err);
+}
+
 /* All words are checked before the first is appended. */
 static int value_set_paths(const ConfigKey *key, const char *text, Config *c, Err *err)
 {
-        _cleanup_(value_free_list) char **words = NULL;
+        _cleanup_(value_list_free) char **words = NULL;
 
         for (const char *rest = text;;) {
                 char *word = NULL;
@@ -148,7 +159,7 @@ static int value_set_paths(const ConfigKey *key, const char *text, Config *c, Er
                 if (!word)
                         break;
 
-                _cleanup_(value_free_list) char **one = calloc(2, sizeof(*one));
+                _cleanup_(value_list_free) char **one = calloc(2, sizeof(*one));
                 if (!one) {
                         free(word);
                         return err_set(err, ENOMEM, "%m");
@@ -306,7 +317,7 @@ void value_reset(const ConfigKey *key, Config *c)
                 *(char **)place = NULL;
                 break;
         case VALUE_PATHS:
-                value_free_list(place);
+                value_list_free(place);
                 break;
         case VALUE_BOOLEAN:
                 *(bool *)place = false;
@@ -323,6 +334,98 @@ void value_reset(const ConfigKey *key, Config *c)
         }
         if (key->has_offset)
                 *(bool *)((char *)c + key->has_offset) = false;
+}
+
+/* "16M" where that is exact, else bytes. */
+static char *value_size_text(uint64_t size)
+{
+        static const char units[] = "\0KMGT";
+        size_t unit = 0;
+        char *text = NULL;
+
+        while (size > 0 && size % 1024 == 0 && unit < 4) {
+                size /= 1024;
+                unit++;
+        }
+        return asprintf(&text, "%" PRIu64 "%.1s", size, units + unit) < 0 ? NULL : text;
+}
+
+static char *value_id_text(const ConfigKey *key, uint32_t number)
+{
+        char text[16];
+
+        snprintf(text, sizeof(text), key->type == VALUE_MODE ? "%04o" : "%u", number);
+        return strdup(text);
+}
+
+/* As a descriptor would have it. */
+static char *value_list_text(char *const *list)
+{
+        size_t len = 1;
+        for (size_t i = 0; list && list[i]; i++)
+                len += 2 * strlen(list[i]) + 1;
+
+        char *text = malloc(len), *to = text;
+        if (!text)
+                return NULL;
+        for (size_t i = 0; list && list[i]; i++) {
+                if (i > 0)
+                        *to++ = ' ';
+                for (const char *from = list[i]; *from; from++) {
+                        if (strchr(" \t'\"\\", *from))
+                                *to++ = '\\';
+                        *to++ = *from;
+                }
+        }
+        *to = '\0';
+        return text;
+}
+
+static char *value_text(const ConfigKey *key, const void *place, bool is_set)
+{
+        switch (key->type) {
+        case VALUE_TEXT:
+        case VALUE_PATH:
+                return strdup(*(char *const *)place ?: "");
+        case VALUE_NAME:
+                return strdup(*(char *const *)place ?: "auto");
+        case VALUE_PATHS:
+                return value_list_text(*(char **const *)place);
+        case VALUE_BOOLEAN:
+                return strdup(*(const bool *)place ? "yes" : "no");
+        case VALUE_SIZE:
+                return value_size_text(*(const uint64_t *)place);
+        case VALUE_WORD:
+                return strdup(key->words[*(const uint32_t *)place]);
+        case VALUE_USER:
+        case VALUE_GROUP:
+        case VALUE_MODE:
+                return is_set ? value_id_text(key, *(const uint32_t *)place) : strdup("");
+        }
+        return NULL;
+}
+
+int value_get(const ConfigKey *key, const Config *c, ConfigSetting *ret)
+{
+        const void *place = (const char *)c + key->offset;
+        bool is_set = key->has_offset && *(const bool *)((const char *)c + key->has_offset);
+
+        char *text = value_text(key, place, is_set);
+        if (!text)
+                return -ENOMEM;
+        ret->text = text;
+        ret->kind = CONFIG_TEXT;
+        if (key->type == VALUE_BOOLEAN) {
+                ret->kind = CONFIG_BOOLEAN;
+                ret->number = *(const bool *)place;
+        } else if (key->type == VALUE_SIZE) {
+                ret->kind = CONFIG_NUMBER;
+                ret->number = *(const uint64_t *)place;
+        } else if (key->type == VALUE_PATHS) {
+                ret->kind = CONFIG_LIST;
+                ret->list = *(char **const *)place;
+        }
+        return 0;
 }
 
 const char *value_placeholder(const ConfigKey *key)

@@ -39,9 +39,21 @@ int value_set(const ConfigKey *key, const char *text, Config *c, Err *err);
 /* Back to what it is before anybody has set it; frees what it owns. */
 void value_reset(const ConfigKey *key, Config *c);
 
+/* For config_get_setting: all of `ret` but its names and sources. */
+int value_get(const ConfigKey *key, const Config *c, ConfigSetting *ret);
+
+/* Lists end with NULL; the empty one is NULL. A copy of `text` goes to the end; ENOMEM: nothing has changed. */
+int value_list_add(char ***list, const char *text, Err *err);
+void value_list_free(char ***list);
+
 /* "SIZE", "FILE": for a list of options. */
 const char *value_placeholder(const ConfigKey *key);
 
 /* For ini.c. ENOENT with a text that says "ignored": there is no such key. */
 bool config_has_section(const char *section);
-int config_set_key(Config *c, const char *section, const char *name, const char *value, Err *err);
+int config_set_key(Config *c,
+                   const char *section,
+                   const char *name,
+                   const char *value,
+                   const char *source,
+                   Err *err);

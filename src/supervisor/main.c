@@ -5,6 +5,9 @@
 #include "base/log.h"
 #include "build-config.h"
 #include "config/config.h"
+#include "config/descriptor.h"
+#include "config/search-path.h"
+#include "supervisor/describe.h"
 #include "supervisor/manager.h"
 #include "supervisor/privileges.h"
 
@@ -27,13 +30,15 @@ enum {
         MAIN_FOR_COMMAND,
         MAIN_REQUIRE_SANDBOX,
         MAIN_CORE_DUMPS,
+        MAIN_CHECK,
         MAIN_CONFIG,
 };
 
-#define MAIN_DESCRIPTORS "/etc/rawview"
-
 typedef struct Arguments {
         const char *name; /* of a descriptor, or NULL */
+        Descriptor descriptor;
+        bool check; /* print what was understood, and nothing else */
+        DescribeShape shape;
         ManagerOptions manager;
         LogLevel level;   /* 0: not chosen */
         bool for_command; /* exit as rawview(1) does */
@@ -53,6 +58,7 @@ static void main_fill_options(struct option *to)
                 { "for-command", no_argument, NULL, MAIN_FOR_COMMAND },
                 { "require-sandbox", no_argument, NULL, MAIN_REQUIRE_SANDBOX },
                 { "core-dumps", no_argument, NULL, MAIN_CORE_DUMPS },
+                { "check", optional_argument, NULL, MAIN_CHECK },
         };
         size_t count = sizeof(own) / sizeof(own[0]);
         ConfigOption o;
@@ -74,10 +80,11 @@ static int main_print_help(void)
         puts("Usage: rawviewd [OPTIONS] NAME\n"
              "       rawviewd [OPTIONS] --path=IMAGE\n"
              "\n"
-             "Serves one view: the one that " MAIN_DESCRIPTORS "/NAME.image describes, or that of\n"
+             "Serves one view: the one that the descriptor NAME.image describes, or that of\n"
              "IMAGE. It is started by rawview@NAME.service or by 'rawview mount'.\n"
              "\n"
              "  --background            let go of the terminal once the view is up\n"
+             "  --check[=json]          print what the descriptor says, and show nothing\n"
              "  --core-dumps            let a worker that crashes leave a core: pieces of the image\n"
              "  --for-command           exit with 0, 1 or 2, as rawview does\n"
              "  --pidfile=FILE          write the process id there once the view is up\n"
@@ -109,6 +116,16 @@ static int main_parse_fd(const char *text, int *ret)
                 return -EINVAL;
         *ret = (int)fd;
         return 0;
+}
+
+static int main_take_check(Arguments *a, const char *shape)
+{
+        a->check = true;
+        a->shape = shape && strcmp(shape, "json") == 0 ? DESCRIBE_JSON : DESCRIBE_HUMAN;
+        if (!shape || a->shape == DESCRIBE_JSON || strcmp(shape, "human") == 0)
+                return -1;
+        log_line(LOG_LEVEL_ERROR, "--check: '%s' is not allowed; allowed are human, json", shape);
+        return EX_USAGE;
 }
 
 /* -1: go on; else the exit status. */
@@ -152,6 +169,8 @@ static int main_take_option(Arguments *a, Config *c, int got)
         case MAIN_CORE_DUMPS:
                 a->manager.core_dumps = true;
                 return -1;
+        case MAIN_CHECK:
+                return main_take_check(a, optarg);
         case '?':
                 return EX_USAGE;
         default:
@@ -187,9 +206,10 @@ static void main_warn(void *arg, const char *text)
 }
 
 /* A name comes from a unit's instance, which anybody may choose who is allowed to start one. */
-static int main_read_descriptor(Config *c, const char *name)
+static int main_read_descriptor(Arguments *a, Config *c)
 {
-        char file[PATH_MAX];
+        _cleanup_search_path_ SearchPath path = { 0 };
+        const char *name = a->name;
         Err err = { "" };
 
         if (!*name || name[0] == '.' || strchr(name, '/') || strlen(name) > NAME_MAX - 16) {
@@ -199,12 +219,15 @@ static int main_read_descriptor(Config *c, const char *name)
                          name);
                 return EX_USAGE;
         }
-        snprintf(file, sizeof(file), MAIN_DESCRIPTORS "/%s.image", name);
-        if (config_read(c, file, name, main_warn, NULL, &err) < 0) {
-                log_line(LOG_LEVEL_ERROR, "%s", err.text);
-                return EX_CONFIG;
-        }
-        return -1;
+        int r = geteuid() == 0 ? search_path_fill_system(&path, &err)
+                               : search_path_fill_user(&path, &err);
+        if (r >= 0)
+                r = descriptor_read(c, (const char *const *)path.folders, name, main_warn, NULL,
+                                    &a->descriptor, &err);
+        if (r >= 0)
+                return -1;
+        log_line(LOG_LEVEL_ERROR, "%s", err.text);
+        return EX_CONFIG;
 }
 
 /* A view that is described on the command line alone, or a descriptor that the options overrule: they are read once
@@ -226,7 +249,7 @@ static int main_read(Arguments *a, Config *c, int argc, char **argv)
                 return -1;
         config_done(c);
         config_init(c);
-        status = main_read_descriptor(c, a->name);
+        status = main_read_descriptor(a, c);
         return status >= 0 ? status : main_scan(a, c, argc, argv);
 }
 
@@ -240,10 +263,19 @@ static int main_configure(Arguments *a, Config *c, int argc, char **argv)
         if (config_settle(c, &err) >= 0)
                 return -1;
         if (a->name)
-                log_line(LOG_LEVEL_ERROR, MAIN_DESCRIPTORS "/%s.image: %s", a->name, err.text);
+                log_line(LOG_LEVEL_ERROR, "%s: %s", a->descriptor.files[0], err.text);
         else
                 log_line(LOG_LEVEL_ERROR, "%s", err.text);
         return EX_CONFIG;
+}
+
+static int main_describe(const Arguments *a, const Config *c)
+{
+        int r = describe_print(stdout, a->name, c, &a->descriptor, a->shape);
+        if (r >= 0)
+                return EX_OK;
+        log_line(LOG_LEVEL_ERROR, "cannot print what was understood: %s", strerror(-r));
+        return EX_IOERR;
 }
 
 /* Root must not be led to what others could not open themselves: least of all by a descriptor, which nobody looks at
@@ -283,6 +315,8 @@ static int main_run(Arguments *a, Config *c, int argc, char **argv)
         }
         main_fill_options(a->options);
         int status = main_configure(a, c, argc, argv);
+        if (status < 0 && a->check)
+                return main_describe(a, c);
         if (status < 0)
                 status = main_tidy(a);
         if (status >= 0)
@@ -301,5 +335,6 @@ int main(int argc, char **argv)
                 return EX_OSERR;
         log_open("rawview", LOG_LEVEL_NOTICE);
         int status = main_run(&a, &c, argc, argv);
+        descriptor_done(&a.descriptor);
         return a.for_command ? main_simplify(status) : status;
 }

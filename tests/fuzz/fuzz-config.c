@@ -44,10 +44,45 @@ static void require_settled(const Config *c)
         fuzz_require(!c->force_share || !c->writable, "without locks nothing is written");
 }
 
+/* What --check prints of a list, a descriptor could say. */
+static void require_list(const ConfigSetting *s)
+{
+        _cleanup_config_ Config again = { 0 };
+
+        config_init(&again);
+        fuzz_require(config_set_option(&again, "allowed-paths", s->text, NULL) >= 0,
+                     "a list can be read again");
+        fuzz_require(!again.allowed_paths == !s->list, "a list is as empty as before");
+        for (size_t i = 0; s->list; i++) {
+                const char *is = again.allowed_paths[i], *was = s->list[i];
+                fuzz_require(is && was ? strcmp(is, was) == 0 : is == was,
+                             "a list is the same when it is read again");
+                if (!is)
+                        break;
+        }
+}
+
+static void require_settings(const Config *c)
+{
+        ConfigSetting s = { 0 };
+        int r = 0;
+
+        for (size_t i = 0; (r = config_get_setting(c, i, &s)) > 0; i++) {
+                _cleanup_free_ char *text = s.text;
+                fuzz_require(text != NULL, "each key has a text");
+                fuzz_require(s.kind != CONFIG_TEXT || !s.sources || !s.sources[1],
+                             "what is no list comes from one place");
+                if (s.kind == CONFIG_LIST)
+                        require_list(&s);
+        }
+        fuzz_require(r == 0, "all keys can be had");
+}
+
 static void settle(Config *c)
 {
         Err err = { "" };
 
+        require_settings(c);
         if (config_settle(c, &err) >= 0)
                 require_settled(c);
         else

@@ -121,6 +121,8 @@ static void test_lists_append_and_reset(void **state)
         assert_null(c.allowed_paths[4]);
         assert_int_equal(config_set_option(&c, "allowed-paths", "", NULL), 0);
         assert_null(c.allowed_paths);
+        assert_int_equal(config_set_option(&c, "allowed-paths", " \t ", NULL), 0);
+        assert_null(c.allowed_paths);
 }
 
 int main(void)

@@ -46,6 +46,7 @@ struct Node {
         bool is_below; /* a layer below another one: what only the top of a chain shows is not looked at */
         bool for_check; /* opened to be checked: nothing is served from it, and damage is no reason to refuse */
         bool guessed; /* raw because no format was recognised; only ever read-only */
+        bool repaired; /* it was not closed cleanly; set by the driver that made up for it, in open */
         char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
         char *backing_name;   /* owned: what the image says, as it says it; NULL: it names none */
         char *backing_format; /* owned: the format that it states for it; NULL: it states none */

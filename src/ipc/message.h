@@ -77,7 +77,8 @@ typedef struct MessageError {
 /* Worker → supervisor: the image is open and sound. */
 typedef struct MessageSealed {
         uint64_t size;
-        uint32_t guessed; /* raw because nothing else was recognised */
+        uint32_t guessed;  /* raw because nothing else was recognised */
+        uint32_t repaired; /* it was not closed cleanly, and its driver made up for that */
         /* Of base/barrier.h: what keeps the worker in, and what the kernel does not have for it. */
         uint32_t barriers, barriers_lacking;
         char format[32];

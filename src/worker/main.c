@@ -119,6 +119,7 @@ static int worker_seal(Worker *w, Err *err)
 
         m.sealed.size = node_get_size(w->node);
         m.sealed.guessed = w->node->guessed;
+        m.sealed.repaired = w->node->repaired;
         m.sealed.barriers = w->sandbox.applied;
         m.sealed.barriers_lacking = w->sandbox.lacking;
         snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->node->format->name);

@@ -116,7 +116,7 @@ def packet(kind, body=b"", fds=0, flags=0):
 
 def messages():
     """Each kind in native order, as the C structs have it."""
-    sealed = struct.pack("=QIII", 1 << 20, 0, 0x1FF, 0) + b"qcow2"
+    sealed = struct.pack("=QIIII", 1 << 20, 0, 0, 0x1FF, 0) + b"qcow2"
     serve = struct.pack("=II", 104, 80)
     return [
         packet(1, b"/vm/a.qcow2", fds=1),

@@ -208,8 +208,11 @@ static int qcow2_open_for_writing(Node *n, Qcow2 *q, Err *err)
         if (r < 0 || !(q->header.incompatible & QCOW2_INCOMPATIBLE_DIRTY))
                 return r;
         r = qcow2_repair_dirty(n, err);
+        if (r < 0)
+                return r;
+        n->repaired = true;
         /* The repair may have moved the refcount table. */
-        return r < 0 ? r : qcow2_read_header(n, q, err);
+        return qcow2_read_header(n, q, err);
 }
 
 static int qcow2_open(Node *n, Opener *opener, Err *err)

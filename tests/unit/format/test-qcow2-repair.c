@@ -316,6 +316,7 @@ static int open_dirty(const Image *i, Err *err)
         int r = node_open(&format_qcow2, s, &options, NULL, &n, err);
         if (r < 0)
                 return r;
+        assert_true(n->repaired);
         uint8_t byte;
         CheckReport report = { .repair = CHECK_LOOK };
         assert_int_equal(store_read(s, &byte, 1, IMAGE_INCOMPATIBLE + 7), 0);

@@ -114,6 +114,7 @@ static void boss_start_raw(Boss *b, bool writable, int fd)
         boss_expect(b, MESSAGE_SEALED, &m);
         assert_int_equal(m.sealed.size, DISK_SIZE);
         assert_int_equal(m.sealed.guessed, 0);
+        assert_int_equal(m.sealed.repaired, 0);
         assert_string_equal(m.sealed.format, "raw");
         boss_send_serve(b, KERNEL_MAX_WRITE);
         boss_expect(b, MESSAGE_SERVING, &m);

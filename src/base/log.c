@@ -20,7 +20,7 @@ static struct {
 } log_state = { .program = "rawview", .max = LOG_LEVEL_NOTICE };
 
 /* systemd.exec(5): $JOURNAL_STREAM names device and inode of the stream that stderr was connected to. */
-static bool log_is_journal(void)
+static bool log_find_journal(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long device = 0, inode = 0;
@@ -34,12 +34,22 @@ void log_open(const char *program, LogLevel max)
 {
         log_state.program = program;
         log_state.max = max;
-        log_state.journal = log_is_journal();
+        log_state.journal = log_find_journal();
+}
+
+bool log_wants(LogLevel level)
+{
+        return level <= log_state.max;
+}
+
+bool log_is_journal(void)
+{
+        return log_state.journal;
 }
 
 void log_line(LogLevel level, const char *fmt, ...)
 {
-        if (level > log_state.max)
+        if (!log_wants(level))
                 return;
 
         int saved = errno;

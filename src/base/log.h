@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 typedef enum LogLevel {
         LOG_LEVEL_ERROR = 3,
         LOG_LEVEL_WARNING = 4,
@@ -15,6 +17,12 @@ typedef enum LogLevel {
 
 /* Lines less important than `max` are left out. `program` stands in front of each line on a terminal. */
 void log_open(const char *program, LogLevel max);
+
+/* False: lines of this level are left out. */
+bool log_wants(LogLevel level);
+
+/* stderr is the journal's. */
+bool log_is_journal(void);
 
 /* One line; control characters and what is no UTF-8 become '?'. */
 void log_line(LogLevel level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

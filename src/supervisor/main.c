@@ -8,6 +8,7 @@
 #include "config/descriptor.h"
 #include "config/search-path.h"
 #include "supervisor/describe.h"
+#include "supervisor/event.h"
 #include "supervisor/manager.h"
 #include "supervisor/privileges.h"
 
@@ -210,6 +211,7 @@ static int main_read_descriptor(Arguments *a, Config *c)
 {
         _cleanup_search_path_ SearchPath path = { 0 };
         const char *name = a->name;
+        EventSubject subject = { .instance = name };
         Err err = { "" };
 
         if (!*name || name[0] == '.' || strchr(name, '/') || strlen(name) > NAME_MAX - 16) {
@@ -226,7 +228,7 @@ static int main_read_descriptor(Arguments *a, Config *c)
                                     &a->descriptor, &err);
         if (r >= 0)
                 return -1;
-        log_line(LOG_LEVEL_ERROR, "%s", err.text);
+        event_log(EVENT_DESCRIPTOR, &subject, -r, "%s", err.text);
         return EX_CONFIG;
 }
 
@@ -260,10 +262,13 @@ static int main_configure(Arguments *a, Config *c, int argc, char **argv)
         int status = main_read(a, c, argc, argv);
         if (status >= 0)
                 return status;
-        if (config_settle(c, &err) >= 0)
+        int r = config_settle(c, &err);
+        if (r >= 0)
                 return -1;
+        EventSubject subject = { .instance = a->name };
         if (a->name)
-                log_line(LOG_LEVEL_ERROR, "%s: %s", a->descriptor.files[0], err.text);
+                event_log(EVENT_DESCRIPTOR, &subject, -r, "%s: %s", a->descriptor.files[0],
+                          err.text);
         else
                 log_line(LOG_LEVEL_ERROR, "%s", err.text);
         return EX_CONFIG;
@@ -322,6 +327,7 @@ static int main_run(Arguments *a, Config *c, int argc, char **argv)
         if (status >= 0)
                 return status;
         a->manager.rule = main_choose_rule(a);
+        a->manager.instance = a->name;
         return manager_run(c, &a->manager);
 }
 

@@ -55,9 +55,13 @@ static int manager_open_files(Manager *m, Err *err)
         int r = target_open(c->mount_point, m->options->rule, &m->target, err);
         if (r < 0)
                 return err_prefix(err, r, "%s", c->mount_point);
+        m->subject.mount_point = m->target.path;
         m->phase = PHASE_IMAGE;
         r = image_open(c, m->options->rule, &m->image, err);
-        return r < 0 ? err_prefix(err, r, "%s", c->path) : 0;
+        if (r < 0)
+                return err_prefix(err, r, "%s", c->path);
+        m->subject.image = m->image.layers[0].path;
+        return 0;
 }
 
 static int manager_wait(Manager *m, Stage stage, int limit_ms)
@@ -202,17 +206,26 @@ static void manager_log_start(const Manager *m)
         const char *path = m->image.layers[0].path;
         char size[SIZE_TEXT_MAX];
 
-        log_line(LOG_LEVEL_INFO, "%s: %s, %s, %s, shown as %s", path, m->sealed.format,
-                 size_format(m->sealed.size, size), m->config->writable ? "writable" : "read-only",
-                 m->target.path);
+        event_log(EVENT_READY, &m->subject, 0, "%s: %s, %s, %s, shown as %s", path,
+                  m->sealed.format, size_format(m->sealed.size, size),
+                  m->config->writable ? "writable" : "read-only", m->target.path);
         if (m->sealed.guessed)
                 log_line(LOG_LEVEL_NOTICE,
                          "%s: no format was recognised, so it is shown as it is (raw)", path);
         if (m->mount.allow_other_refused)
-                log_line(LOG_LEVEL_INFO,
-                         "%s: only you can use the view (allow_other was refused; see "
-                         "user_allow_other in /etc/fuse.conf)",
-                         m->target.path);
+                event_log(EVENT_ALLOW_OTHER, &m->subject, 0,
+                          "%s: only you can use the view (allow_other was refused; see "
+                          "user_allow_other in /etc/fuse.conf)",
+                          m->target.path);
+}
+
+/* Said before anything else can fail: what is on disk is another image than it was. */
+static void manager_log_repair(const Manager *m)
+{
+        if (m->config->writable && m->sealed.repaired)
+                event_log(EVENT_REPAIRED, &m->subject, 0,
+                          "%s: was not closed cleanly, and was repaired before anything is written",
+                          m->image.layers[0].path);
 }
 
 static void manager_log_sandbox(const Manager *m)
@@ -243,6 +256,7 @@ static int manager_start(Manager *m, Err *err)
         r = manager_open_image(m, err);
         if (r < 0)
                 return err_prefix(err, r, "%s", m->config->path);
+        manager_log_repair(m);
         manager_log_sandbox(m);
         r = privileges_reduce(PRIVILEGES_SEALED, m->options->pid_file, err);
         if (r >= 0)
@@ -299,7 +313,12 @@ static int manager_serve(Manager *m, Err *err)
                 r = err_set(err, -flushed, "%s", flush_err.text);
         if (r >= 0)
                 r = broker_sync(&m->image, err);
-        return r < 0 ? err_prefix(err, r, "%s", m->config->path) : 0;
+        if (r < 0)
+                return err_prefix(err, r, "%s", m->config->path);
+        event_log(EVENT_STOPPED, &m->subject, 0, "%s: is no longer shown as %s%s",
+                  m->image.layers[0].path, m->target.path,
+                  m->config->writable ? "; all that was written is on disk" : "");
+        return 0;
 }
 
 static int manager_fail(const Manager *m, int r, const Err *err)
@@ -308,7 +327,7 @@ static int manager_fail(const Manager *m, int r, const Err *err)
                 log_line(LOG_LEVEL_NOTICE, "%s", err->text);
                 return EX_OK;
         }
-        log_line(LOG_LEVEL_ERROR, "%s", err->text);
+        event_log(event_choose(m->phase, -r), &m->subject, -r, "%s", err->text);
         notify_failure(-r, err->text);
         return exit_status(m->phase, -r);
 }
@@ -334,6 +353,9 @@ int manager_run(const Config *c, const ManagerOptions *options)
         Manager m = {
                 .config = c,
                 .options = options,
+                .subject = { .image = c->path,
+                             .mount_point = c->mount_point,
+                             .instance = options->instance },
                 .target = TARGET_NONE,
                 .worker = WORKER_NONE,
                 .mount = MOUNT_NONE,

@@ -8,6 +8,7 @@
 #include "broker/broker.h"
 #include "config/config.h"
 #include "ipc/message.h"
+#include "supervisor/event.h"
 #include "supervisor/exit.h"
 #include "supervisor/init.h"
 #include "supervisor/mount.h"
@@ -20,6 +21,7 @@
 
 typedef struct ManagerOptions {
         PathRule rule;        /* for all paths */
+        const char *instance; /* the descriptor's name; NULL: there is none */
         const char *pid_file; /* absolute; NULL: none */
         int ready_fd;         /* gets the path of the view once it is up; -1: none */
         bool require_sandbox; /* no view when the kernel lacks any barrier around the worker */
@@ -39,7 +41,8 @@ typedef enum Stage {
 typedef struct Manager {
         const Config *config;
         const ManagerOptions *options;
-        Broker image; /* it, and all that it names */
+        EventSubject subject; /* as much of it as is known so far */
+        Broker image;         /* it, and all that it names */
         Target target;
         Worker worker;
         Mount mount;

@@ -91,10 +91,10 @@ static void watch_take_fault(Manager *m, const MessageFault *f)
         }
         m->fault_messages = 0;
         errno = f->code;
-        log_line(LOG_LEVEL_ERROR,
-                 "%s: %s of %" PRIu64 " bytes at %" PRIu64 ": %m (%" PRIu64 " failed so far)",
-                 m->image.layers[0].path, operations[f->is_write < 3 ? f->is_write : 3], f->len,
-                 f->off, m->fault_count);
+        event_log(event_choose_fault(f->code), &m->subject, f->code,
+                  "%s: %s of %" PRIu64 " bytes at %" PRIu64 ": %m (%" PRIu64 " failed so far)",
+                  m->image.layers[0].path, operations[f->is_write < 3 ? f->is_write : 3], f->len,
+                  f->off, m->fault_count);
         m->fault_ms = now;
 }
 
@@ -107,6 +107,7 @@ static void watch_take_sealed(Manager *m, const MessageSealed *sealed)
                 return;
         }
         m->sealed = *sealed;
+        m->subject.format = m->sealed.format;
         m->stage = STAGE_SEALED;
 }
 

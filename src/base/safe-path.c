@@ -31,6 +31,12 @@ typedef struct Spot {
         unsigned links;
 } Spot;
 
+static void spot_done(Spot *s)
+{
+        cleanup_close(&s->fd);
+}
+#define _cleanup_spot_ __attribute__((cleanup(spot_done)))
+
 typedef struct Walk {
         PathRule rule;
         Spot at;
@@ -402,19 +408,16 @@ int safe_path_check(
         const PathChooser *chooser, PathRule rule, PathUse use, int folder, int fd, Err *err)
 {
         Walk w = { .rule = rule, .at.fd = -1, .chooser = *chooser };
-        Spot f, s;
+        _cleanup_spot_ Spot f = { .fd = -1 }, s = { .fd = -1 };
 
         if (rule == PATH_RULE_KERNEL)
                 return 0;
         /* Copies, because a look that fails closes what it looked at. */
         int r = walk_look(&w, fcntl(folder, F_DUPFD_CLOEXEC, 3), &f, err);
+        if (r >= 0)
+                r = walk_look(&w, fcntl(fd, F_DUPFD_CLOEXEC, 3), &s, err);
         if (r < 0)
                 return r;
-        _cleanup_close_ int folder_copy = f.fd;
-        r = walk_look(&w, fcntl(fd, F_DUPFD_CLOEXEC, 3), &s, err);
-        if (r < 0)
-                return r;
-        _cleanup_close_ int copy = s.fd;
         r = walk_weigh(&w, &f, &s, err);
         return r < 0 ? r : walk_judge(&w, &s, use, err);
 }

@@ -468,7 +468,8 @@ const Escape escapes[] = {
         { "connect", act_connect, 0, -1 },
         { "exec", act_exec, 0, -1 },
         { "fork", act_fork, 0, SYS_clone },
-        { "vfork", act_vfork, 0, -1 },
+        /* ThreadSanitizer makes a fork of it. */
+        { "vfork", act_vfork, 0, SYS_clone },
         { "clone of a process", act_clone_process, 0, SYS_clone },
         { "clone3", act_clone3, ENOSYS, SYS_clone3 },
         { "a user namespace", act_user_namespace, 0, -1 },

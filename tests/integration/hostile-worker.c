@@ -12,6 +12,7 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,7 @@ typedef struct Guest {
         const char *argument;
         const char *format;
         char *state; /* user.rawview.state */
-        bool answers;
+        atomic_bool answers;
         bool talks_nonsense;
 } Guest;
 

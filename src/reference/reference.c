@@ -356,14 +356,8 @@ static int reference_check_type(const ReferenceRules *rules, int fd, Err *err)
 /* From the O_PATH descriptor of a checked file to one that reads. */
 static int reference_reopen(int path_fd, bool writable, int *ret, Err *err)
 {
-        char link[64];
-
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
-        int fd = open(link, (writable ? O_RDWR : O_RDONLY) | O_NOCTTY | O_CLOEXEC);
-        if (fd < 0)
-                return err_set(err, errno, "cannot open it%s: %m", writable ? " for writing" : "");
-        *ret = fd;
-        return 0;
+        int r = safe_path_reopen(path_fd, (writable ? O_RDWR : O_RDONLY) | O_NOCTTY, ret);
+        return r < 0 ? err_set(err, -r, "cannot open it%s: %m", writable ? " for writing" : "") : 0;
 }
 
 int reference_open(const ReferenceRules *rules,

@@ -10,4 +10,14 @@ failed=$(systemctl --failed --no-legend --plain | cut -d' ' -f1)
     exit 1
 }
 rawview --version
+# What is installed is part of the boot without anybody having enabled it.
+systemctl is-active --quiet rawview.target || {
+    echo "rawview.target is not part of the boot"
+    exit 1
+}
+systemd-analyze verify --man=no rawview@a.service rawview.target rawview.slice
+XDG_RUNTIME_DIR=/run systemd-analyze verify --man=no --user rawview@a.service rawview.target
+[ "$(stat -c '%n %U %a' /etc/rawview /run/rawview)" = $'/etc/rawview root 755\n/run/rawview root 755' ]
+id rawview | grep -q '(rawview-worker)'
+getent group rawview | grep -q ':$'
 systemd-run --quiet --wait true

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -58,6 +59,32 @@ static int target_open_top(const Target *t, Err *err)
         if (fd < 0)
                 return err_set(err, errno, errno == ENOENT ? "does not exist" : "%m");
         return fd;
+}
+
+/* Is this the folder for mount points that go with the next boot, or with the last session of a user? */
+static bool target_lies_in_run_folder(const Target *t)
+{
+        const char *run = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+        char folder[PATH_MAX];
+        struct stat wanted, is;
+
+        if (!run || run[0] != '/' || strlen(run) >= sizeof(folder) - sizeof("/rawview"))
+                return false;
+        snprintf(folder, sizeof(folder), "%s/rawview", run);
+        return stat(folder, &wanted) == 0 && fstat(t->parent, &is) == 0 &&
+               wanted.st_dev == is.st_dev && wanted.st_ino == is.st_ino;
+}
+
+/* Nobody else could make it in time there: at boot the folder is empty. It stays for the next start. */
+static int target_make(const Target *t, Err *err)
+{
+        if (!target_lies_in_run_folder(t))
+                return -ENOENT;
+        _cleanup_close_ int fd = openat(t->parent, t->name,
+                                        O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 && errno != EEXIST)
+                return err_set(err, errno, "does not exist and cannot be made: %m");
+        return 0;
 }
 
 static int target_look_up_mount(const Target *t,
@@ -146,6 +173,8 @@ static int target_hold(Target *t, Err *err)
         for (int i = 0; i < TARGET_STALE_MAX; i++) {
                 cleanup_close(&t->fd);
                 t->fd = target_open_top(t, err);
+                if (t->fd == -ENOENT && target_make(t, err) >= 0)
+                        t->fd = target_open_top(t, err);
                 if (t->fd < 0) {
                         int r = t->fd;
                         t->fd = -1;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -111,12 +112,66 @@ static void test_a_swap_gains_nothing(void **state)
         target_done(&t);
 }
 
+/* 0 if what is missing in the user's run-time folder is made there, and only there. */
+static int user_make(const char *root)
+{
+        char path[256];
+        Target t = TARGET_NONE;
+        struct stat st;
+
+        if (geteuid() == 0 && (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534)))
+                return 1;
+        snprintf(path, sizeof(path), "%s/run", root);
+        setenv("XDG_RUNTIME_DIR", path, 1);
+        if (mkdir("run/rawview", 0700) || mkdir("run/rawview/below", 0700))
+                return 2;
+        if (target_open("run/missing", PATH_RULE_KERNEL, &t, NULL) != -ENOENT ||
+            target_open("run/rawview/below/missing", PATH_RULE_KERNEL, &t, NULL) != -ENOENT)
+                return 3;
+        if (target_open("run/rawview/a b", PATH_RULE_KERNEL, &t, NULL) != 0)
+                return 4;
+        target_done(&t);
+        if (stat("run/rawview/a b", &st) || !S_ISREG(st.st_mode) || (st.st_mode & 0777) != 0600 ||
+            st.st_size != 0)
+                return 5;
+        /* What is there stays as it is. */
+        if (symlink("/etc/passwd", "run/rawview/link") ||
+            target_open("run/rawview/link", PATH_RULE_KERNEL, &t, NULL) != -ELOOP ||
+            symlink("nowhere", "run/rawview/dangling") ||
+            target_open("run/rawview/dangling", PATH_RULE_KERNEL, &t, NULL) != -ELOOP)
+                return 6;
+        setenv("XDG_RUNTIME_DIR", "run", 1);
+        if (target_open("run/rawview/second", PATH_RULE_KERNEL, &t, NULL) != -ENOENT)
+                return 7;
+        return 0;
+}
+
+static void test_made_in_run_folder(void **state)
+{
+        static const char *const names[] = { "run/rawview/a b",      "run/rawview/link",
+                                             "run/rawview/dangling", "run/rawview/below",
+                                             "run/rawview",          "run" };
+        int status = 0;
+
+        assert_int_equal(chmod(*state, 0755), 0);
+        assert_int_equal(mkdir("run", 0777), 0);
+        assert_int_equal(chmod("run", 0777), 0);
+        pid_t pid = fork();
+        if (pid == 0)
+                _exit(user_make(*state));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                assert_int_equal(remove(names[i]), 0);
+        assert_int_equal(status, 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_refusals),
                 cmocka_unit_test(test_every_spelling_is_one_place),
                 cmocka_unit_test(test_a_swap_gains_nothing),
+                cmocka_unit_test(test_made_in_run_folder),
         };
         return cmocka_run_group_tests(tests, tree_setup, tree_teardown);
 }

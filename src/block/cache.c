@@ -5,7 +5,7 @@
  * the same piece sleeps on that entry's condition.
  *
  * The budget is one for all shards. What goes first is the oldest of the shards' oldest, by a clock that ticks
- * with every use.
+ * with every use. The budget and what is reserved of it change under one lock, so that each allows the other.
  */
 #include "block/cache.h"
 
@@ -57,8 +57,9 @@ typedef struct CacheShard {
 } CacheShard;
 
 struct Cache {
-        uint64_t budget; /* fixed */
-        atomic_uint_fast64_t clock, bytes, hits, misses, reserved;
+        atomic_uint_fast64_t clock, bytes, hits, misses;
+        pthread_mutex_t budget_lock;
+        atomic_uint_fast64_t budget, reserved; /* changed with budget_lock */
         pthread_mutex_t borrow_lock;
         pthread_cond_t given_back;
         uint64_t borrowed; /* guarded by borrow_lock */
@@ -95,12 +96,18 @@ static bool cache_key_equals(const CacheKey *a, const CacheKey *b)
         return a->owner == b->owner && a->kind == b->kind && a->at == b->at;
 }
 
+static uint64_t cache_bound_budget(uint64_t budget)
+{
+        return u64_max(LIMIT_CACHE_MIN, u64_min(budget, LIMIT_CACHE_MAX));
+}
+
 int cache_new(uint64_t budget, Cache **ret)
 {
         Cache *c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        c->budget = u64_max(LIMIT_CACHE_MIN, u64_min(budget, LIMIT_CACHE_MAX));
+        atomic_init(&c->budget, cache_bound_budget(budget));
+        pthread_mutex_init(&c->budget_lock, NULL);
         pthread_mutex_init(&c->borrow_lock, NULL);
         pthread_cond_init(&c->given_back, NULL);
         for (size_t i = 0; i < CACHE_SHARDS; i++)
@@ -206,11 +213,18 @@ static CacheShard *cache_find_oldest_shard(Cache *c)
         return found;
 }
 
-/* What is left of the budget for entries. */
-static uint64_t cache_room(Cache *c)
+/* What of the budget is taken by memory that is reserved. */
+static uint64_t cache_taken(Cache *c)
 {
         uint64_t reserved = atomic_load_explicit(&c->reserved, memory_order_relaxed);
-        return c->budget - (u64_max(reserved, LIMIT_TABLES_SIZE) - LIMIT_TABLES_SIZE);
+        return u64_max(reserved, LIMIT_TABLES_SIZE) - LIMIT_TABLES_SIZE;
+}
+
+/* What is left of the budget for entries. Another thread may change both numbers between our looks at them. */
+static uint64_t cache_room(Cache *c)
+{
+        uint64_t budget = atomic_load_explicit(&c->budget, memory_order_relaxed);
+        return budget - u64_min(cache_taken(c), budget);
 }
 
 /* Brings the cache back under its budget, as far as nobody uses what would have to go. */
@@ -428,26 +442,43 @@ Cache *cache_free(Cache *c)
         }
         pthread_cond_destroy(&c->given_back);
         pthread_mutex_destroy(&c->borrow_lock);
+        pthread_mutex_destroy(&c->budget_lock);
         free(c);
         return NULL;
 }
 
 int cache_reserve(Cache *c, uint64_t bytes)
 {
-        uint64_t most = LIMIT_TABLES_SIZE + c->budget - LIMIT_CACHE_MIN;
-        uint64_t now = atomic_load_explicit(&c->reserved, memory_order_relaxed);
-
-        do
-                if (bytes > most - now)
+        LOCKED(&c->budget_lock)
+        {
+                uint64_t most = LIMIT_TABLES_SIZE + atomic_load(&c->budget) - LIMIT_CACHE_MIN;
+                if (bytes > most - atomic_load(&c->reserved))
                         return -EFBIG;
-        while (!atomic_compare_exchange_weak(&c->reserved, &now, now + bytes));
+                atomic_fetch_add(&c->reserved, bytes);
+        }
         cache_trim(c);
         return 0;
 }
 
 void cache_release(Cache *c, uint64_t bytes)
 {
-        atomic_fetch_sub(&c->reserved, bytes);
+        LOCKED(&c->budget_lock)
+        {
+                atomic_fetch_sub(&c->reserved, bytes);
+        }
+}
+
+uint64_t cache_set_budget(Cache *c, uint64_t budget)
+{
+        uint64_t now = cache_bound_budget(budget);
+
+        LOCKED(&c->budget_lock)
+        {
+                now = u64_max(now, LIMIT_CACHE_MIN + cache_taken(c));
+                atomic_store(&c->budget, now);
+        }
+        cache_trim(c);
+        return now;
 }
 
 void cache_borrow(Cache *c, uint64_t bytes)
@@ -475,7 +506,7 @@ void cache_get_stat(Cache *c, CacheStat *ret)
                 .hits = atomic_load_explicit(&c->hits, memory_order_relaxed),
                 .misses = atomic_load_explicit(&c->misses, memory_order_relaxed),
                 .bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed),
-                .budget = c->budget,
+                .budget = atomic_load_explicit(&c->budget, memory_order_relaxed),
                 .reserved = atomic_load_explicit(&c->reserved, memory_order_relaxed),
         };
 }

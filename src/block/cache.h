@@ -60,6 +60,10 @@ void cache_drop_owner(Cache *c, const void *owner);
 int cache_reserve(Cache *c, uint64_t bytes);
 void cache_release(Cache *c, uint64_t bytes);
 
+/* Another budget from now on; what is too much goes at once, as far as nobody uses it. Gives the budget that it is: never
+ * one that would not leave room for what is reserved, and within the bounds of cache_new. */
+uint64_t cache_set_budget(Cache *c, uint64_t budget);
+
 /* Memory that is needed for a moment: waits until others have given back so much that there is room within
  * LIMIT_DECODING_SIZE. Who has borrowed does not borrow again. */
 void cache_borrow(Cache *c, uint64_t bytes);

@@ -305,6 +305,21 @@ int serve_start(const ServeOptions *options, Serve **ret, Err *err)
         return 0;
 }
 
+/* A negative offset: contents that the kernel has cached stay. */
+int serve_forget_attributes(Serve *s)
+{
+        struct {
+                struct fuse_out_header header;
+                struct fuse_notify_inval_inode_out inode;
+        } note = {
+                .header = { .len = sizeof(note), .error = FUSE_NOTIFY_INVAL_INODE },
+                .inode = { .ino = FUSE_ROOT_ID, .off = -1 },
+        };
+
+        ssize_t n = write(s->threads[0].fd, &note, sizeof(note));
+        return n < 0 ? -errno : 0;
+}
+
 bool serve_has_ended(Serve *s)
 {
         for (unsigned i = 0; i < s->thread_count; i++)

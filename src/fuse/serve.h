@@ -30,6 +30,10 @@ typedef struct ServeOptions {
 /* Everything that a request needs is in memory when this returns. EBADMSG: the INIT makes no sense. */
 int serve_start(const ServeOptions *options, Serve **ret, Err *err);
 
+/* The kernel forgets what it knows of owner, group, mode, size and times, and asks again. It does not wait for anybody.
+ * Fails with the errno of the kernel's refusal. */
+int serve_forget_attributes(Serve *s);
+
 /* Some thread has ended: the view is unmounted, its connection was aborted, or reading requests failed. */
 bool serve_has_ended(Serve *s);
 

@@ -61,6 +61,8 @@ static const ChannelKind channel_kinds[] = {
         [MESSAGE_SERVING] = { "SERVING", 0, CHANNEL_FD_NONE },
         [MESSAGE_FAULT] = { "FAULT", sizeof(MessageFault), CHANNEL_FD_NONE },
         [MESSAGE_DONE] = { "DONE", sizeof(MessageDone), CHANNEL_FD_NONE, { TEXT(done, text) } },
+        [MESSAGE_CHANGE] = { "CHANGE", sizeof(MessageChange), CHANNEL_FD_NONE },
+        [MESSAGE_CHANGED] = { "CHANGED", sizeof(MessageChanged), CHANNEL_FD_NONE },
 };
 
 enum {
@@ -74,6 +76,36 @@ static const ChannelKind *channel_kind(uint32_t kind)
         if (kind == 0 || kind >= CHANNEL_KIND_COUNT)
                 return NULL;
         return &channel_kinds[kind];
+}
+
+/* What its kind alone must hold. */
+static int channel_check_body(const Message *m, Err *err)
+{
+        switch (m->kind) {
+        case MESSAGE_SERVE:
+                if (m->serve.init_request_len > MESSAGE_INIT_MAX ||
+                    m->serve.init_answer_len > MESSAGE_INIT_MAX)
+                        return err_set(err, EBADMSG,
+                                       "message SERVE has init lengths %u and %u, above %d",
+                                       m->serve.init_request_len, m->serve.init_answer_len,
+                                       MESSAGE_INIT_MAX);
+                return 0;
+        case MESSAGE_CHANGE:
+                if (m->change.what == 0 || (m->change.what & ~(uint32_t)MESSAGE_CHANGE_ALL))
+                        return err_set(err, EBADMSG, "message CHANGE is about %#x, not within %#x",
+                                       m->change.what, MESSAGE_CHANGE_ALL);
+                if (m->change.mode > MESSAGE_MODE_MAX)
+                        return err_set(err, EBADMSG, "message CHANGE has mode %#o, above %#o",
+                                       m->change.mode, MESSAGE_MODE_MAX);
+                return 0;
+        case MESSAGE_CHANGED:
+                if (m->changed.what & ~(uint32_t)MESSAGE_CHANGE_ALL)
+                        return err_set(err, EBADMSG, "message CHANGED is about %#x, not within %#x",
+                                       m->changed.what, MESSAGE_CHANGE_ALL);
+                return 0;
+        default:
+                return 0;
+        }
 }
 
 /* Names the first field that makes no sense. `n` is the length of the packet as it came. */
@@ -100,12 +132,7 @@ static int channel_check(const Message *m, size_t n, size_t fd_count, Err *err)
                         return err_set(err, EBADMSG, "message %s has a text without end",
                                        kind->name);
         }
-        if (m->kind == MESSAGE_SERVE && (m->serve.init_request_len > MESSAGE_INIT_MAX ||
-                                         m->serve.init_answer_len > MESSAGE_INIT_MAX))
-                return err_set(err, EBADMSG, "message SERVE has init lengths %u and %u, above %d",
-                               m->serve.init_request_len, m->serve.init_answer_len,
-                               MESSAGE_INIT_MAX);
-        return 0;
+        return channel_check_body(m, err);
 }
 
 int channel_pair(int ret[2], Err *err)

@@ -13,6 +13,8 @@
  *   MESSAGE_SERVE + /dev/fuse fd    →
  *                                   ←    MESSAGE_SERVING         requests are being answered from now on
  *                                   ←    MESSAGE_FAULT           first I/O error of a minute, for the log
+ *   MESSAGE_CHANGE                  →                            any number of times
+ *                                   ←    MESSAGE_CHANGED         one for each, in their order
  *                                   ←    MESSAGE_DONE            flushed and closed; the worker ends
  *
  * A command whose child looks at an image answers MESSAGE_OPEN in the same way, and there are no other messages.
@@ -40,6 +42,8 @@ typedef enum MessageKind {
         MESSAGE_SERVING,
         MESSAGE_FAULT,
         MESSAGE_DONE,
+        MESSAGE_CHANGE,
+        MESSAGE_CHANGED,
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */
@@ -109,6 +113,32 @@ typedef struct MessageDone {
         char text[MESSAGE_TEXT_MAX];
 } MessageDone;
 
+/* What can be another while the view is up; bits. */
+enum {
+        MESSAGE_CHANGE_UID = 1 << 0,
+        MESSAGE_CHANGE_GID = 1 << 1,
+        MESSAGE_CHANGE_MODE = 1 << 2,
+        MESSAGE_CHANGE_CACHE = 1 << 3,
+        MESSAGE_CHANGE_OF_FILE = MESSAGE_CHANGE_UID | MESSAGE_CHANGE_GID | MESSAGE_CHANGE_MODE,
+        MESSAGE_CHANGE_ALL = MESSAGE_CHANGE_OF_FILE | MESSAGE_CHANGE_CACHE,
+        MESSAGE_MODE_MAX = 0777,
+};
+
+/* Supervisor → worker, while it serves. */
+typedef struct MessageChange {
+        uint32_t what; /* at least one bit */
+        uint32_t uid, gid, mode;
+        uint64_t cache_size;
+} MessageChange;
+
+/* Worker → supervisor: that is how it is from now on, also for whoever asks the kernel. Owner, group and mode are taken
+ * together or not at all. */
+typedef struct MessageChanged {
+        uint32_t what;       /* of the bits of the question, those that were done */
+        int32_t code;        /* why some were not; 0: all were */
+        uint64_t cache_size; /* what it is now, which may be more or less than was asked for */
+} MessageChanged;
+
 typedef struct Message {
         uint32_t kind; /* MessageKind */
         uint32_t len;  /* of the whole packet: header and the one body that belongs to the kind */
@@ -121,5 +151,7 @@ typedef struct Message {
                 MessageServe serve;
                 MessageFault fault;
                 MessageDone done;
+                MessageChange change;
+                MessageChanged changed;
         };
 } Message;

@@ -56,6 +56,8 @@ typedef struct Manager {
         PidFile pid_file;
         MessageSealed sealed;
         MessageDone done;
+        unsigned changes_unanswered; /* MESSAGE_CHANGE */
+        MessageChanged changed;      /* the last answer */
         /* Why the worker cannot be used, in its words or ours; code 0: it can. */
         int failure_code;
         Err failure;

@@ -130,6 +130,12 @@ static void watch_take_done(Manager *m, const MessageDone *done)
         watch_take_goodbye(m);
 }
 
+static void watch_take_changed(Manager *m, const MessageChanged *changed)
+{
+        m->changes_unanswered--;
+        m->changed = *changed;
+}
+
 /* Is this the time for such a message? */
 static bool watch_may_say(const Manager *m, uint32_t kind)
 {
@@ -143,6 +149,8 @@ static bool watch_may_say(const Manager *m, uint32_t kind)
                 return m->stage == STAGE_STARTING;
         case MESSAGE_FAULT:
                 return m->stage == STAGE_SERVING;
+        case MESSAGE_CHANGED:
+                return m->stage == STAGE_SERVING && m->changes_unanswered > 0;
         case MESSAGE_DONE:
                 return m->stage == STAGE_STARTING || m->stage == STAGE_SERVING;
         default:
@@ -174,6 +182,9 @@ static void watch_take_message(Manager *m, const Message *message)
                 break;
         case MESSAGE_FAULT:
                 watch_take_fault(m, &message->fault);
+                break;
+        case MESSAGE_CHANGED:
+                watch_take_changed(m, &message->changed);
                 break;
         default:
                 watch_take_done(m, &message->done);

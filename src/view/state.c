@@ -95,6 +95,7 @@ static int state_add_numbers(json_object *o, const StateFacts *facts)
                 { "bytes-read", facts->counts.bytes_read },
                 { "bytes-written", facts->counts.bytes_written },
                 { "errors", facts->counts.errors },
+                { "cache-size", facts->cache.budget },
                 { "cache-hits", facts->cache.hits },
                 { "cache-misses", facts->cache.misses },
         };

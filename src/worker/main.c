@@ -30,6 +30,8 @@ enum {
         WORKER_EXIT_USAGE = 64,
         /* Few threads allocate, and none of them much. */
         WORKER_MALLOC_ARENAS = 2,
+        /* So much larger than at the start the cache may become: for that there are addresses enough (RLIMIT_AS). */
+        WORKER_CACHE_GROWTH = 256 << 20,
 };
 
 typedef struct Worker {
@@ -192,7 +194,60 @@ static int worker_report_faults(Worker *w)
         return -1;
 }
 
-/* Until the file system is gone (1) or the supervisor (0). It has nothing more to say: what it says is an error. */
+static int worker_change_file(Worker *w, const MessageChange *change)
+{
+        ViewChange file = {
+                .has_uid = change->what & MESSAGE_CHANGE_UID,
+                .has_gid = change->what & MESSAGE_CHANGE_GID,
+                .has_mode = change->what & MESSAGE_CHANGE_MODE,
+                .uid = change->uid,
+                .gid = change->gid,
+                .mode = change->mode,
+        };
+
+        int r = view_change(w->view, &file);
+        return r < 0 ? r : serve_forget_attributes(w->serve);
+}
+
+static void worker_change(Worker *w, const MessageChange *change)
+{
+        uint64_t most = w->image.image.cache_size + WORKER_CACHE_GROWTH;
+        Message m = { .kind = MESSAGE_CHANGED, .changed.what = change->what };
+        CacheStat cache;
+
+        if (change->what & MESSAGE_CHANGE_OF_FILE) {
+                int r = worker_change_file(w, change);
+                if (r < 0) {
+                        m.changed.what &= ~(uint32_t)MESSAGE_CHANGE_OF_FILE;
+                        m.changed.code = -r;
+                }
+        }
+        if (change->what & MESSAGE_CHANGE_CACHE)
+                (void)cache_set_budget(w->cache, u64_min(change->cache_size, most));
+        cache_get_stat(w->cache, &cache);
+        m.changed.cache_size = cache.budget;
+        (void)channel_send(w->channel, &m, -1, NULL);
+}
+
+/* 1: taken. 0: the supervisor is gone. What it has nothing to say about while we serve is an error. */
+static int worker_take_message(Worker *w, Err *err)
+{
+        Message m;
+        _cleanup_close_ int fd = -1;
+
+        int r = channel_receive(w->channel, &m, &fd, err);
+        if (r <= 0)
+                return r;
+        switch (m.kind) {
+        case MESSAGE_CHANGE:
+                worker_change(w, &m.change);
+                return 1;
+        default:
+                return err_set(err, EPROTO, "message %u came while serving", m.kind);
+        }
+}
+
+/* Until the file system is gone (1) or the supervisor (0). */
 static int worker_wait(Worker *w, Err *err)
 {
         for (;;) {
@@ -210,12 +265,9 @@ static int worker_wait(Worker *w, Err *err)
                 if (serve_has_ended(w->serve))
                         return 1;
                 if (p[0].revents) {
-                        Message m;
-                        _cleanup_close_ int fd = -1;
-                        int r = channel_receive(w->channel, &m, &fd, err);
+                        int r = worker_take_message(w, err);
                         if (r <= 0)
                                 return r;
-                        return err_set(err, EPROTO, "message %u came while serving", m.kind);
                 }
         }
 }

@@ -31,11 +31,17 @@ typedef struct Packet {
 static size_t body_of(uint32_t kind)
 {
         static const size_t bodies[] = {
-                [MESSAGE_IMAGE] = sizeof(MessageImage),   [MESSAGE_OPEN] = sizeof(MessageOpen),
-                [MESSAGE_OPENED] = sizeof(MessageOpened), [MESSAGE_REFUSED] = sizeof(MessageError),
-                [MESSAGE_SEALED] = sizeof(MessageSealed), [MESSAGE_FAILED] = sizeof(MessageError),
-                [MESSAGE_SERVE] = sizeof(MessageServe),   [MESSAGE_FAULT] = sizeof(MessageFault),
+                [MESSAGE_IMAGE] = sizeof(MessageImage),
+                [MESSAGE_OPEN] = sizeof(MessageOpen),
+                [MESSAGE_OPENED] = sizeof(MessageOpened),
+                [MESSAGE_REFUSED] = sizeof(MessageError),
+                [MESSAGE_SEALED] = sizeof(MessageSealed),
+                [MESSAGE_FAILED] = sizeof(MessageError),
+                [MESSAGE_SERVE] = sizeof(MessageServe),
+                [MESSAGE_FAULT] = sizeof(MessageFault),
                 [MESSAGE_DONE] = sizeof(MessageDone),
+                [MESSAGE_CHANGE] = sizeof(MessageChange),
+                [MESSAGE_CHANGED] = sizeof(MessageChanged),
         };
 
         return kind < sizeof(bodies) / sizeof(bodies[0]) ? bodies[kind] : 0;
@@ -48,7 +54,7 @@ static void packet_take(FuzzInput *in, Packet *ret)
         FuzzInput bytes;
 
         memset(ret, 0, sizeof(*ret));
-        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % 13;
+        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % 16;
         bytes = fuzz_take_bytes(in, fuzz_take_number(in, 2) % (sizeof(Message) + 64));
         ret->fd_count = flags % 4;
         ret->fd_kinds = flags >> 2 & 3;
@@ -126,7 +132,8 @@ static void require_message(const Message *m, const Packet *p, int fd)
         bool wants_fd =
                 m->kind == MESSAGE_IMAGE || m->kind == MESSAGE_OPENED || m->kind == MESSAGE_SERVE;
 
-        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind <= MESSAGE_DONE, "it is of a known kind");
+        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind <= MESSAGE_CHANGED,
+                     "it is of a known kind");
         fuzz_require(m->len == p->len && m->len == HEADER + body_of(m->kind),
                      "its length is right");
         fuzz_require(wants_fd == (fd >= 0) && p->fd_count == wants_fd, "descriptors as it goes");
@@ -148,6 +155,12 @@ static void require_message(const Message *m, const Packet *p, int fd)
                              "FUSE_INIT fits");
         } else if (m->kind == MESSAGE_DONE) {
                 require_text(m->done.text, sizeof(m->done.text));
+        } else if (m->kind == MESSAGE_CHANGE) {
+                fuzz_require(m->change.what > 0 && m->change.what <= MESSAGE_CHANGE_ALL &&
+                                     m->change.mode <= MESSAGE_MODE_MAX,
+                             "a change is of something");
+        } else if (m->kind == MESSAGE_CHANGED) {
+                fuzz_require(m->changed.what <= MESSAGE_CHANGE_ALL, "what has changed is known");
         }
 }
 
@@ -178,6 +191,7 @@ static void manager_begin(Manager *m, const Config *c, int channel, uint64_t cho
         *m = (Manager){ .config = c, .worker = WORKER_NONE, .signals = -1 };
         m->worker.channel = channel;
         m->stage = (Stage)(choice >> 4) % 5;
+        m->changes_unanswered = choice >> 7 & 1;
         m->image = (Broker){
                 .rules = { .policy = rules.policy,
                            .allowed = rules.allowed,

@@ -132,6 +132,9 @@ def messages():
         packet(8),
         packet(9, struct.pack("=iIQQQ", 5, 1, 4096, 512, 1)),
         packet(10, struct.pack("=i", 0)),
+        packet(11, struct.pack("=IIIIQ", 15, 1000, 1000, 0o640, 1 << 24)),
+        packet(11, struct.pack("=IIIIQ", 16, 0, 0, 0, 0)),
+        packet(12, struct.pack("=IiQ", 8, 1, 1 << 24)),
         packet(10, b"x" * 600),
         packet(2, b"x" * 1200, flags=0x30),
         packet(1, b"", flags=0xC0),
@@ -154,6 +157,8 @@ def ipc():
     yield b"\1" + struct.pack(">H", 1) + b"".join(sound)
     for one in sound:
         yield b"\1" + struct.pack(">H", 0x31) + one
+    # Served, and asked to change something.
+    yield b"\1" + struct.pack(">H", 0x81) + every[15] + every[15]
     yield b"\2" + every[4] + every[6] + every[5]
 
 

@@ -384,6 +384,66 @@ static void test_reserved_memory_takes_the_place_of_pieces(void **state)
         cache_free(c);
 }
 
+static void test_the_budget_can_change(void **state)
+{
+        Cache *c = NULL;
+        assert_int_equal(cache_new(4 * LIMIT_CACHE_MIN, &c), 0);
+        for (uint64_t at = 0; at < 4 * IN_BUDGET; at++)
+                touch(c, at);
+        assert_true(bytes_of(c) > 3 * LIMIT_CACHE_MIN);
+
+        /* What is too much goes at once, the oldest first. */
+        assert_int_equal(cache_set_budget(c, 2 * LIMIT_CACHE_MIN), 2 * LIMIT_CACHE_MIN);
+        assert_in_range(bytes_of(c), LIMIT_CACHE_MIN, 2 * LIMIT_CACHE_MIN);
+        assert_true(touch(c, 4 * IN_BUDGET - 1));
+        assert_false(touch(c, 0));
+        assert_int_equal(cache_set_budget(c, 8 * LIMIT_CACHE_MIN), 8 * LIMIT_CACHE_MIN);
+        for (uint64_t at = 0; at < 6 * IN_BUDGET; at++)
+                touch(c, at);
+        assert_true(touch(c, 0));
+
+        assert_int_equal(cache_set_budget(c, 0), LIMIT_CACHE_MIN);
+        assert_true(bytes_of(c) <= LIMIT_CACHE_MIN);
+        assert_int_equal(cache_set_budget(c, UINT64_MAX), LIMIT_CACHE_MAX);
+        cache_free(c);
+}
+
+static void test_the_budget_keeps_what_is_reserved(void **state)
+{
+        const uint64_t taken = LIMIT_CACHE_MIN + 4096;
+        Cache *c = NULL;
+
+        assert_int_equal(cache_new(4 * LIMIT_CACHE_MIN, &c), 0);
+        assert_int_equal(cache_reserve(c, LIMIT_TABLES_SIZE + taken), 0);
+        assert_int_equal(cache_set_budget(c, LIMIT_CACHE_MIN), LIMIT_CACHE_MIN + taken);
+        assert_int_equal(cache_reserve(c, 1), -EFBIG);
+        assert_int_equal(cache_set_budget(c, 4 * LIMIT_CACHE_MIN), 4 * LIMIT_CACHE_MIN);
+        assert_int_equal(cache_reserve(c, 1), 0);
+        cache_release(c, LIMIT_TABLES_SIZE + taken + 1);
+        assert_int_equal(cache_set_budget(c, 0), LIMIT_CACHE_MIN);
+        cache_free(c);
+}
+
+static void test_what_is_in_use_stays_when_the_budget_shrinks(void **state)
+{
+        Cache *c = NULL;
+        CacheEntry *e[2 * IN_BUDGET];
+
+        assert_int_equal(cache_new(4 * LIMIT_CACHE_MIN, &c), 0);
+        for (uint64_t at = 0; at < 2 * IN_BUDGET; at++) {
+                CacheKey key = key_of(at);
+                Loader l = { 0 };
+                assert_int_equal(cache_get(c, &key, PIECE, loader_load, &l, &e[at]), 0);
+        }
+        assert_int_equal(cache_set_budget(c, 0), LIMIT_CACHE_MIN);
+        for (uint64_t at = 0; at < 2 * IN_BUDGET; at++)
+                assert_int_equal(((uint8_t *)cache_entry_bytes(e[at]))[0], (uint8_t)(at + 1));
+        for (uint64_t at = 0; at < 2 * IN_BUDGET; at++)
+                cache_put(c, e[at]);
+        assert_true(bytes_of(c) <= LIMIT_CACHE_MIN);
+        cache_free(c);
+}
+
 typedef struct Borrower {
         Cache *cache;
         uint64_t bytes;
@@ -472,6 +532,9 @@ int main(void)
                 cmocka_unit_test(test_dropping_during_a_load),
                 cmocka_unit_test(test_a_crowd),
                 cmocka_unit_test(test_reserved_memory_takes_the_place_of_pieces),
+                cmocka_unit_test(test_the_budget_can_change),
+                cmocka_unit_test(test_the_budget_keeps_what_is_reserved),
+                cmocka_unit_test(test_what_is_in_use_stays_when_the_budget_shrinks),
                 cmocka_unit_test(test_borrowers_wait_for_one_another),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);

@@ -68,6 +68,27 @@ static void test_interrupts_are_refused_by_their_own_name(void **state)
         kernel_close(&k);
 }
 
+static void test_the_kernel_forgets_attributes(void **state)
+{
+        struct fuse_notify_inval_inode_out note;
+        static Answer a;
+        Kernel k;
+
+        kernel_open(&k, read_only);
+        kernel_start(&k);
+        assert_int_equal(serve_forget_attributes(k.serve), 0);
+        kernel_hear(&k, &a);
+        assert_int_equal(a.header.unique, 0);
+        assert_int_equal(a.header.error, FUSE_NOTIFY_INVAL_INODE);
+        assert_int_equal(a.len, sizeof(note));
+        memcpy(&note, a.body, sizeof(note));
+        assert_int_equal(note.ino, FUSE_ROOT_ID);
+        /* Its pages stay. */
+        assert_int_equal(note.off, -1);
+        assert_int_equal(note.len, 0);
+        kernel_close(&k);
+}
+
 static void test_when_the_file_system_is_gone_all_threads_end(void **state)
 {
         uint64_t woken = 0;
@@ -193,6 +214,7 @@ int main(void)
                 cmocka_unit_test(test_many_requests_at_once_are_all_answered),
                 cmocka_unit_test(test_the_replayed_init_is_not_answered),
                 cmocka_unit_test(test_interrupts_are_refused_by_their_own_name),
+                cmocka_unit_test(test_the_kernel_forgets_attributes),
                 cmocka_unit_test(test_when_the_file_system_is_gone_all_threads_end),
                 cmocka_unit_test(test_stopping_waits_for_nobody),
                 cmocka_unit_test(test_garbage_ends_serving_with_an_error),

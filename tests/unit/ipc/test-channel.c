@@ -100,6 +100,8 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
                 { MESSAGE_SERVING, 0, false },
                 { MESSAGE_FAULT, sizeof(MessageFault), false },
                 { MESSAGE_DONE, sizeof(MessageDone), false },
+                { MESSAGE_CHANGE, sizeof(MessageChange), false },
+                { MESSAGE_CHANGED, sizeof(MessageChanged), false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -107,6 +109,8 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
                 Message got;
                 int fd = -2;
 
+                if (sent.kind == MESSAGE_CHANGE)
+                        sent.change.what = MESSAGE_CHANGE_ALL;
                 assert_int_equal(
                         channel_send(p->fds[0], &sent, cases[i].with_fd ? p->file : -1, NULL), 0);
                 assert_int_equal(sent.len, HEADER + cases[i].body);
@@ -175,7 +179,7 @@ static void test_packets_that_make_no_sense_are_refused(void **state)
         } cases[] = {
                 { "half a header", MESSAGE_SERVING, 4, 4, 0, "message of 4 bytes has no header" },
                 { "kind 0", 0, HEADER, HEADER, 0, "message kind 0 does not exist" },
-                { "kind 11", 11, HEADER, HEADER, 0, "message kind 11 does not exist" },
+                { "kind 99", 99, HEADER, HEADER, 0, "message kind 99 does not exist" },
                 { "kind 2^32-1", UINT32_MAX, HEADER, HEADER, 0,
                   "message kind 4294967295 does not exist" },
                 { "no body", MESSAGE_FAULT, HEADER, HEADER, 0,
@@ -302,6 +306,40 @@ static void test_init_lengths_stay_within_their_arrays(void **state)
         }
 }
 
+static void test_changes_are_of_what_there_is(void **state)
+{
+        Pair *p = *state;
+        static const struct {
+                Message message;
+                int result;
+                const char *text;
+        } cases[] = {
+                { { .kind = MESSAGE_CHANGE, .change = { .what = 15, .mode = 0777 } }, 1, "" },
+                { { .kind = MESSAGE_CHANGE, .change.what = 0 },
+                  -EBADMSG,
+                  "message CHANGE is about 0, not within 0xf" },
+                { { .kind = MESSAGE_CHANGE, .change.what = 16 },
+                  -EBADMSG,
+                  "message CHANGE is about 0x10, not within 0xf" },
+                { { .kind = MESSAGE_CHANGE, .change = { .what = 4, .mode = 01000 } },
+                  -EBADMSG,
+                  "message CHANGE has mode 01000, above 0777" },
+                { { .kind = MESSAGE_CHANGED, .changed.what = 0 }, 1, "" },
+                { { .kind = MESSAGE_CHANGED, .changed.what = UINT32_MAX },
+                  -EBADMSG,
+                  "message CHANGED is about 0xffffffff, not within 0xf" },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Message m = cases[i].message;
+                Err err = { "" };
+
+                assert_int_equal(channel_send(p->fds[0], &m, -1, NULL), 0);
+                assert_int_equal(channel_receive(p->fds[1], &m, NULL, &err), cases[i].result);
+                assert_string_equal(err.text, cases[i].text);
+        }
+}
+
 static void on_alarm(int sig)
 {
         (void)sig;
@@ -350,6 +388,7 @@ int main(void)
                 CASE(test_who_does_not_read_blocks_nobody),
                 CASE(test_texts_without_end_are_refused),
                 CASE(test_init_lengths_stay_within_their_arrays),
+                CASE(test_changes_are_of_what_there_is),
                 CASE(test_signals_do_not_disturb_waiting),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

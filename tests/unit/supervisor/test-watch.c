@@ -107,6 +107,8 @@ static void test_each_word_has_its_time(void **state)
                 { STAGE_SERVING, MESSAGE_FAILED, false },
                 { STAGE_SERVING, MESSAGE_FAULT, true },
                 { STAGE_SERVING, MESSAGE_DONE, true },
+                { STAGE_SERVING, MESSAGE_CHANGE, false },
+                { STAGE_SERVING, MESSAGE_CHANGED, false },
                 { STAGE_DONE, MESSAGE_FAULT, false },
                 { STAGE_DONE, MESSAGE_DONE, false },
         };
@@ -116,6 +118,8 @@ static void test_each_word_has_its_time(void **state)
                 Message message = { .kind = cases[c].kind };
                 if (cases[c].kind == MESSAGE_SEALED)
                         strcpy(message.sealed.format, "raw");
+                if (cases[c].kind == MESSAGE_CHANGE)
+                        message.change.what = MESSAGE_CHANGE_MODE;
                 rig_start(&rig, cases[c].stage, -1);
                 rig_say(&rig, &message);
                 bool violated = strstr(rig.m.failure.text, "broke the rules") != NULL;
@@ -237,6 +241,29 @@ static void test_failures_have_words(void **state)
                 assert_true(rig.m.done.text[0]);
                 rig_end(&rig);
         }
+}
+
+/* One for each question, and no more. */
+static void test_changes_are_answered_once(void **state)
+{
+        Rig rig;
+        Message changed = { .kind = MESSAGE_CHANGED };
+
+        rig_start(&rig, STAGE_SERVING, -1);
+        rig.m.changes_unanswered = 2;
+        changed.changed = (MessageChanged){ .what = MESSAGE_CHANGE_MODE, .cache_size = 1 };
+        rig_say(&rig, &changed);
+        changed.changed = (MessageChanged){ .what = MESSAGE_CHANGE_CACHE, .cache_size = 2 };
+        rig_say(&rig, &changed);
+        assert_int_equal(rig.m.failure_code, 0);
+        assert_int_equal(rig.m.changes_unanswered, 0);
+        assert_int_equal(rig.m.changed.what, MESSAGE_CHANGE_CACHE);
+        assert_int_equal(rig.m.changed.cache_size, 2);
+
+        rig_say(&rig, &changed);
+        assert_non_null(strstr(rig.m.failure.text, "broke the rules"));
+        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+        rig_end(&rig);
 }
 
 /* Faults are counted from messages; the count that they carry is only told. */
@@ -396,6 +423,7 @@ int main(void)
                 cmocka_unit_test(test_nonsense_ends_the_worker),
                 cmocka_unit_test(test_names_of_formats),
                 cmocka_unit_test(test_failures_have_words),
+                cmocka_unit_test(test_changes_are_answered_once),
                 cmocka_unit_test(test_a_flood_of_faults),
                 cmocka_unit_test(test_descriptors_are_not_taken),
                 cmocka_unit_test(test_who_says_goodbye_must_go),

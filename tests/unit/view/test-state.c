@@ -23,7 +23,7 @@ static const StateFacts quiet = {
         .size = 20,
         .since = 1763837698,
         .counts = { .reads = 1, .writes = 2, .bytes_read = 3, .bytes_written = 4 },
-        .cache = { .hits = 5, .misses = 6 },
+        .cache = { .hits = 5, .misses = 6, .budget = 7 },
 };
 
 static void test_all_facts_are_there(void **state)
@@ -31,13 +31,13 @@ static void test_all_facts_are_there(void **state)
         _cleanup_free_ char *text = NULL;
 
         assert_int_equal(state_format(&quiet, &text), 0);
-        assert_string_equal(text,
-                            "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,"
-                            "\"unit\":\"rawview@web.service\",\"writable\":true,"
-                            "\"sandbox\":[\"landlock\",\"seccomp\"],"
-                            "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,\"reads\":1,"
-                            "\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
-                            "\"cache-hits\":5,\"cache-misses\":6,\"first-error\":null}");
+        assert_string_equal(
+                text, "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,"
+                      "\"unit\":\"rawview@web.service\",\"writable\":true,"
+                      "\"sandbox\":[\"landlock\",\"seccomp\"],"
+                      "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,\"reads\":1,"
+                      "\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
+                      "\"cache-size\":7,\"cache-hits\":5,\"cache-misses\":6,\"first-error\":null}");
 }
 
 static void test_the_first_error_is_told(void **state)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,8 +20,16 @@ typedef struct Boss {
         int channel;
         int image; /* memfd */
         pid_t worker;
+        bool allow_other;
         Kernel kernel; /* its socket alone */
 } Boss;
+
+static int poll_in(int fd, int timeout_ms)
+{
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        return poll(&p, 1, timeout_ms);
+}
 
 static void boss_open(Boss *b)
 {
@@ -92,6 +101,7 @@ static void boss_send_serve(Boss *b, uint32_t max_write)
         m.serve.init_request_len = sizeof(request);
         m.serve.init_answer_len = sizeof(answer);
         m.serve.mode = 0600;
+        m.serve.allow_other = b->allow_other;
         assert_int_equal(channel_send(b->channel, &m, b->kernel.server_fd, NULL), 0);
 }
 
@@ -248,6 +258,111 @@ static void test_a_supervisor_that_makes_no_sense(void **state)
         assert_int_equal(boss_close(&b), 1);
 }
 
+static void boss_change(Boss *b, const MessageChange *change, MessageChanged *ret)
+{
+        Message m = { .kind = MESSAGE_CHANGE, .change = *change };
+
+        assert_int_equal(channel_send(b->channel, &m, -1, NULL), 0);
+        boss_expect(b, MESSAGE_CHANGED, &m);
+        *ret = m.changed;
+}
+
+/* The kernel is told before the supervisor is: whoever waits for the answer sees what is new. */
+static void boss_hear_note(Boss *b)
+{
+        static Answer a;
+
+        assert_int_equal(poll_in(b->kernel.fd, 0), 1);
+        kernel_hear(&b->kernel, &a);
+        assert_int_equal(a.header.unique, 0);
+        assert_int_equal(a.header.error, FUSE_NOTIFY_INVAL_INODE);
+}
+
+static void boss_expect_file(Boss *b, uint32_t uid, uint32_t gid, uint32_t mode)
+{
+        struct fuse_getattr_in in = { 0 };
+        struct fuse_attr_out out;
+        static Answer a;
+
+        kernel_send(&b->kernel, FUSE_GETATTR, &in, sizeof(in), NULL, 0);
+        kernel_hear(&b->kernel, &a);
+        assert_int_equal(a.header.error, 0);
+        memcpy(&out, a.body, sizeof(out));
+        assert_int_equal(out.attr.uid, uid);
+        assert_int_equal(out.attr.gid, gid);
+        assert_int_equal(out.attr.mode, S_IFREG | mode);
+}
+
+static void test_what_is_served_can_change(void **state)
+{
+        MessageChanged changed;
+        Boss b;
+
+        boss_open(&b);
+        boss_start_raw(&b, true, b.image);
+        const MessageChange mode = { .what = MESSAGE_CHANGE_MODE, .uid = 7, .mode = 0400 };
+        boss_change(&b, &mode, &changed);
+        assert_int_equal(changed.what, MESSAGE_CHANGE_MODE);
+        assert_int_equal(changed.code, 0);
+        boss_hear_note(&b);
+        boss_expect_file(&b, 0, 0, 0400);
+
+        /* Without allow_other nobody else gets in; the cache is another matter. */
+        const MessageChange all = {
+                .what = MESSAGE_CHANGE_ALL, .uid = 7, .mode = 0600, .cache_size = 8 << 20
+        };
+        boss_change(&b, &all, &changed);
+        assert_int_equal(changed.what, MESSAGE_CHANGE_CACHE);
+        assert_int_equal(changed.code, EPERM);
+        assert_int_equal(changed.cache_size, 8 << 20);
+        boss_expect_file(&b, 0, 0, 0400);
+        assert_int_equal(boss_close(&b), 0);
+}
+
+static void test_owners_change_where_others_are_let_in(void **state)
+{
+        const MessageChange owner = {
+                .what = MESSAGE_CHANGE_OF_FILE, .uid = 7, .gid = 8, .mode = 0640
+        };
+        MessageChanged changed;
+        Boss b;
+
+        boss_open(&b);
+        b.allow_other = true;
+        boss_start_raw(&b, false, b.image);
+        boss_change(&b, &owner, &changed);
+        assert_int_equal(changed.what, owner.what);
+        boss_hear_note(&b);
+        boss_expect_file(&b, 7, 8, 0640);
+        assert_int_equal(boss_close(&b), 0);
+}
+
+/* The memory of the process was limited by what the cache was at first. */
+static void test_a_cache_has_bounds(void **state)
+{
+        static const uint64_t cases[][2] = {
+                { 0, 4 << 20 },
+                { 20 << 20, 20 << 20 },
+                { UINT64_MAX, 256 << 20 },
+        };
+        Boss b;
+
+        boss_open(&b);
+        boss_start_raw(&b, false, b.image);
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                const MessageChange cache = { .what = MESSAGE_CHANGE_CACHE,
+                                              .cache_size = cases[i][0] };
+                MessageChanged changed;
+                boss_change(&b, &cache, &changed);
+                assert_int_equal(changed.what, MESSAGE_CHANGE_CACHE);
+                assert_int_equal(changed.code, 0);
+                assert_int_equal(changed.cache_size, cases[i][1]);
+        }
+        /* The kernel has nothing to forget. */
+        assert_int_equal(poll_in(b.kernel.fd, 0), 0);
+        assert_int_equal(boss_close(&b), 0);
+}
+
 /* Writable, it says, but its descriptor cannot be written to. */
 static void test_the_first_fault_is_told(void **state)
 {
@@ -300,6 +415,9 @@ int main(void)
                 cmocka_unit_test(test_without_a_supervisor_it_ends),
                 cmocka_unit_test(test_what_cannot_be_opened),
                 cmocka_unit_test(test_a_supervisor_that_makes_no_sense),
+                cmocka_unit_test(test_what_is_served_can_change),
+                cmocka_unit_test(test_owners_change_where_others_are_let_in),
+                cmocka_unit_test(test_a_cache_has_bounds),
                 cmocka_unit_test(test_the_first_fault_is_told),
                 cmocka_unit_test(test_nobody_starts_it_by_hand),
         };

@@ -116,13 +116,20 @@ static void ops_setattr(
  * for by fsync. */
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-        if ((fi->flags & O_ACCMODE) != O_RDONLY && !view_is_writable(ops_view(req))) {
-                ops_reply(req, -EROFS);
+        int r = view_open(ops_view(req), fi->flags, fuse_req_ctx(req)->pid, &fi->fh);
+        if (r < 0) {
+                ops_reply(req, r);
                 return;
         }
         fi->keep_cache = 1;
         fi->noflush = 1;
         fuse_reply_open(req, fi);
+}
+
+static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+        view_close(ops_view(req), fi->flags, fi->fh);
+        ops_reply(req, 0);
 }
 
 static void ops_read(
@@ -259,6 +266,7 @@ const struct fuse_lowlevel_ops ops_table = {
         .getattr = ops_getattr,
         .setattr = ops_setattr,
         .open = ops_open,
+        .release = ops_release,
         .read = ops_read,
         .write = ops_write,
         .fsync = ops_fsync,

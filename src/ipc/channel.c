@@ -63,6 +63,7 @@ static const ChannelKind channel_kinds[] = {
         [MESSAGE_DONE] = { "DONE", sizeof(MessageDone), CHANNEL_FD_NONE, { TEXT(done, text) } },
         [MESSAGE_CHANGE] = { "CHANGE", sizeof(MessageChange), CHANNEL_FD_NONE },
         [MESSAGE_CHANGED] = { "CHANGED", sizeof(MessageChanged), CHANNEL_FD_NONE },
+        [MESSAGE_ENDING] = { "ENDING", sizeof(MessageEnding), CHANNEL_FD_NONE },
 };
 
 enum {

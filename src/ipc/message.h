@@ -15,6 +15,7 @@
  *                                   ←    MESSAGE_FAULT           first I/O error of a minute, for the log
  *   MESSAGE_CHANGE                  →                            any number of times
  *                                   ←    MESSAGE_CHANGED         one for each, in their order
+ *   MESSAGE_ENDING                  →                            the view cannot be opened any more
  *                                   ←    MESSAGE_DONE            flushed and closed; the worker ends
  *
  * A command whose child looks at an image answers MESSAGE_OPEN in the same way, and there are no other messages.
@@ -44,6 +45,7 @@ typedef enum MessageKind {
         MESSAGE_DONE,
         MESSAGE_CHANGE,
         MESSAGE_CHANGED,
+        MESSAGE_ENDING,
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */
@@ -139,6 +141,11 @@ typedef struct MessageChanged {
         uint64_t cache_size; /* what it is now, which may be more or less than was asked for */
 } MessageChanged;
 
+/* Supervisor → worker, while it serves: who has the view open goes on, but nobody opens it any more. */
+typedef struct MessageEnding {
+        int32_t exempt_pid; /* but this process, which flushes it; 0: nobody */
+} MessageEnding;
+
 typedef struct Message {
         uint32_t kind; /* MessageKind */
         uint32_t len;  /* of the whole packet: header and the one body that belongs to the kind */
@@ -153,5 +160,6 @@ typedef struct Message {
                 MessageDone done;
                 MessageChange change;
                 MessageChanged changed;
+                MessageEnding ending;
         };
 } Message;

@@ -9,6 +9,7 @@
 #include "view/state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ struct View {
         time_t since;
 
         Health health;
+        Use use;
 
         /* Shared while the end of the view is relied on, exclusive while it moves. */
         pthread_rwlock_t size_lock;
@@ -113,10 +115,14 @@ static int view_init_locks(View *v, int wake_fd)
                 return r;
         }
         r = health_init(&v->health, wake_fd);
-        if (r < 0) {
-                pthread_mutex_destroy(&v->lock);
-                pthread_rwlock_destroy(&v->size_lock);
+        if (r >= 0) {
+                r = use_init(&v->use);
+                if (r >= 0)
+                        return 0;
+                health_done(&v->health);
         }
+        pthread_mutex_destroy(&v->lock);
+        pthread_rwlock_destroy(&v->size_lock);
         return r;
 }
 
@@ -169,6 +175,7 @@ View *view_free(View *v)
 {
         if (!v)
                 return NULL;
+        use_done(&v->use);
         health_done(&v->health);
         pthread_mutex_destroy(&v->lock);
         pthread_rwlock_destroy(&v->size_lock);
@@ -176,6 +183,28 @@ View *view_free(View *v)
         free(v->unit);
         free(v);
         return NULL;
+}
+
+static UseAccess view_access(int flags)
+{
+        return (flags & O_ACCMODE) == O_RDONLY ? USE_READING : USE_WRITING;
+}
+
+int view_open(View *v, int flags, pid_t pid, uint64_t *ret_id)
+{
+        if (view_access(flags) == USE_WRITING && !v->writable)
+                return -EROFS;
+        return use_open(&v->use, view_access(flags), pid, ret_id);
+}
+
+void view_close(View *v, int flags, uint64_t id)
+{
+        use_close(&v->use, view_access(flags), id);
+}
+
+void view_refuse_opening(View *v, pid_t exempt)
+{
+        use_end(&v->use, exempt);
 }
 
 int view_read(View *v, void *buf, size_t len, uint64_t off, size_t *ret_done)
@@ -436,7 +465,8 @@ int view_get_stat(View *v, ViewStat *ret)
         return 0;
 }
 
-const char view_attribute_names[] = "user.rawview.image\0user.rawview.format\0user.rawview.state";
+const char view_attribute_names[] =
+        "user.rawview.image\0user.rawview.format\0user.rawview.state\0user.rawview.use";
 const size_t view_attribute_names_len = sizeof(view_attribute_names);
 
 static int view_get_state(View *v, char **ret)
@@ -470,6 +500,16 @@ static int view_copy_text(const char *text, char **ret)
         return 0;
 }
 
+static int view_get_use(View *v, char **ret)
+{
+        char text[USE_TEXT_MAX];
+        HealthCounts counts;
+
+        health_get_counts(&v->health, &counts);
+        use_format(&v->use, counts.errors, text);
+        return view_copy_text(text, ret);
+}
+
 int view_get_attribute(View *v, const char *name, char **ret)
 {
         if (strcmp(name, "user.rawview.image") == 0)
@@ -478,6 +518,8 @@ int view_get_attribute(View *v, const char *name, char **ret)
                 return view_copy_text(v->node->format->name, ret);
         if (strcmp(name, "user.rawview.state") == 0)
                 return view_get_state(v, ret);
+        if (strcmp(name, "user.rawview.use") == 0)
+                return view_get_use(v, ret);
         return -ENODATA;
 }
 

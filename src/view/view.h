@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "view/health.h"
+#include "view/use.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,6 +45,14 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err);
 
 /* Does not flush. Accepts NULL; returns NULL. */
 View *view_free(View *v);
+
+/* Counts an open file, for which `flags` are those of open(2); *ret_id belongs into view_close(). EROFS: a read-only view;
+ * ESHUTDOWN: it is about to end. */
+int view_open(View *v, int flags, pid_t pid, uint64_t *ret_id);
+void view_close(View *v, int flags, uint64_t id);
+
+/* As use_end(). */
+void view_refuse_opening(View *v, pid_t exempt);
 
 /* Less than `len` only at the end of the view. */
 int view_read(View *v, void *buf, size_t len, uint64_t off, size_t *ret_done);
@@ -106,7 +115,7 @@ typedef struct ViewStat {
 
 int view_get_stat(View *v, ViewStat *ret);
 
-/* The text of "user.rawview.image", ".format" or ".state" as new memory; free() it. ENODATA: no such name. */
+/* The text of "user.rawview.image", ".format", ".state" or ".use" as new memory; free() it. ENODATA: no such name. */
 int view_get_attribute(View *v, const char *name, char **ret);
 
 /* The names of these, each with its NUL, one after the other. */

@@ -242,6 +242,9 @@ static int worker_take_message(Worker *w, Err *err)
         case MESSAGE_CHANGE:
                 worker_change(w, &m.change);
                 return 1;
+        case MESSAGE_ENDING:
+                view_refuse_opening(w->view, m.ending.exempt_pid);
+                return 1;
         default:
                 return err_set(err, EPROTO, "message %u came while serving", m.kind);
         }

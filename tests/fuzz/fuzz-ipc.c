@@ -42,6 +42,7 @@ static size_t body_of(uint32_t kind)
                 [MESSAGE_DONE] = sizeof(MessageDone),
                 [MESSAGE_CHANGE] = sizeof(MessageChange),
                 [MESSAGE_CHANGED] = sizeof(MessageChanged),
+                [MESSAGE_ENDING] = sizeof(MessageEnding),
         };
 
         return kind < sizeof(bodies) / sizeof(bodies[0]) ? bodies[kind] : 0;
@@ -132,7 +133,7 @@ static void require_message(const Message *m, const Packet *p, int fd)
         bool wants_fd =
                 m->kind == MESSAGE_IMAGE || m->kind == MESSAGE_OPENED || m->kind == MESSAGE_SERVE;
 
-        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind <= MESSAGE_CHANGED,
+        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind <= MESSAGE_ENDING,
                      "it is of a known kind");
         fuzz_require(m->len == p->len && m->len == HEADER + body_of(m->kind),
                      "its length is right");

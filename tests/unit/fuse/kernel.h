@@ -45,6 +45,7 @@ typedef struct InitAnswer {
 typedef struct Kernel {
         int fd, server_fd, wake_fd;
         uint64_t unique;
+        uint32_t pid; /* who asks */
         Cache *cache;
         FaultPlan plan;
         Node *node;
@@ -143,6 +144,7 @@ static inline uint64_t kernel_send(
                 .opcode = opcode,
                 .unique = k->unique,
                 .nodeid = FUSE_ROOT_ID,
+                .pid = k->pid,
         };
         struct iovec iov[] = {
                 { &header, sizeof(header) },

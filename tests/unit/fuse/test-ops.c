@@ -147,6 +147,37 @@ static void test_open(void **state)
         }
 }
 
+static void kernel_expect_use(Kernel *k, const char *expected)
+{
+        _cleanup_free_ char *text = NULL;
+
+        assert_int_equal(view_get_attribute(k->view, "user.rawview.use", &text), 0);
+        assert_string_equal(text, expected);
+}
+
+static void test_who_has_it_open_is_counted(void **state)
+{
+        struct fuse_open_in in = { .flags = O_RDWR };
+        struct fuse_release_in release = { .flags = O_RDWR };
+        struct fuse_open_out out;
+        static Answer a;
+        Kernel k;
+
+        kernel_setup(&k, &writable);
+        k.pid = 4711;
+        assert_int_equal(kernel_ask(&k, FUSE_OPEN, &in, sizeof(in), &a), 0);
+        memcpy(&out, a.body, sizeof(out));
+        kernel_expect_use(&k, "readers=0 writers=1 errors=0 pids=4711");
+        view_refuse_opening(k.view, 18);
+        assert_int_equal(kernel_ask(&k, FUSE_OPEN, &in, sizeof(in), &a), -ESHUTDOWN);
+        release.fh = out.fh;
+        assert_int_equal(kernel_ask(&k, FUSE_RELEASE, &release, sizeof(release), &a), 0);
+        kernel_expect_use(&k, "readers=0 writers=0 errors=0 pids=");
+        k.pid = 18;
+        assert_int_equal(kernel_ask(&k, FUSE_OPEN, &in, sizeof(in), &a), 0);
+        kernel_close(&k);
+}
+
 static void test_setattr(void **state)
 {
         static const struct {
@@ -344,7 +375,8 @@ static int kernel_getxattr(Kernel *k, const char *name, uint32_t size, Answer *r
 
 static void test_xattrs(void **state)
 {
-        static const char names[] = "user.rawview.image\0user.rawview.format\0user.rawview.state";
+        static const char names[] = "user.rawview.image\0user.rawview.format\0user.rawview.state"
+                                    "\0user.rawview.use";
         struct fuse_getxattr_in list = { .size = 1000 };
         struct fuse_getxattr_out out;
         static Answer a;
@@ -412,6 +444,7 @@ int main(void)
                 cmocka_unit_test(test_read),
                 cmocka_unit_test(test_write),
                 cmocka_unit_test(test_open),
+                cmocka_unit_test(test_who_has_it_open_is_counted),
                 cmocka_unit_test(test_setattr),
                 cmocka_unit_test(test_setattr_times),
                 cmocka_unit_test(test_fallocate),

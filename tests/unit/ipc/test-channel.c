@@ -102,6 +102,7 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
                 { MESSAGE_DONE, sizeof(MessageDone), false },
                 { MESSAGE_CHANGE, sizeof(MessageChange), false },
                 { MESSAGE_CHANGED, sizeof(MessageChanged), false },
+                { MESSAGE_ENDING, sizeof(MessageEnding), false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -190,6 +190,7 @@ static void test_attributes(void **state)
                 { "user.rawview.image", 0, "/vm/disk.raw" },
                 { "user.rawview.format", 0, "raw" },
                 { "user.rawview.state", 0, "{\"image\":\"/vm/disk.raw\",\"format\":\"raw\"," },
+                { "user.rawview.use", 0, "readers=0 writers=0 errors=0 pids=" },
                 { "user.rawview", -ENODATA, NULL },
                 { "security.capability", -ENODATA, NULL },
                 { "", -ENODATA, NULL },

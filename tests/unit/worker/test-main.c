@@ -161,6 +161,39 @@ static void test_served_and_unmounted(void **state)
         assert_int_equal(boss_close(&b), 0);
 }
 
+static int boss_open_view(Boss *b)
+{
+        struct fuse_open_in in = { .flags = O_RDONLY };
+        static Answer a;
+
+        kernel_send(&b->kernel, FUSE_OPEN, &in, sizeof(in), NULL, 0);
+        kernel_hear(&b->kernel, &a);
+        return a.header.error;
+}
+
+static void test_at_the_end_nobody_opens_it_any_more(void **state)
+{
+        Message m = { .kind = MESSAGE_ENDING, .ending.exempt_pid = 18 };
+        int error = 0;
+        Boss b;
+
+        boss_open(&b);
+        boss_start_raw(&b, true, b.image);
+        b.kernel.pid = 17;
+        assert_int_equal(boss_open_view(&b), 0);
+        assert_int_equal(channel_send(b.channel, &m, -1, NULL), 0);
+        /* The message goes another way than the requests. */
+        for (int i = 0; i < 1000 && error == 0; i++) {
+                error = boss_open_view(&b);
+                poll(NULL, 0, 10);
+        }
+        assert_int_equal(error, -ESHUTDOWN);
+        b.kernel.pid = 18;
+        assert_int_equal(boss_open_view(&b), 0);
+        assert_int_equal(boss_write(&b, "hello", 5), 0);
+        assert_int_equal(boss_close(&b), 0);
+}
+
 static void test_signals_of_the_terminal_are_not_for_us(void **state)
 {
         Boss b;
@@ -411,6 +444,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_served_and_unmounted),
+                cmocka_unit_test(test_at_the_end_nobody_opens_it_any_more),
                 cmocka_unit_test(test_signals_of_the_terminal_are_not_for_us),
                 cmocka_unit_test(test_without_a_supervisor_it_ends),
                 cmocka_unit_test(test_what_cannot_be_opened),

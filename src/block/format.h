@@ -12,6 +12,7 @@
  *   EUCLEAN     sound, not closed cleanly        EFBIG       beyond limits.h
  *   ENODATA     the file ends before it should   EACCES      the opener refused
  *   EIO ENOSPC EROFS ENOMEM                      as ever; ENOENT: no such snapshot; ELOOP: names itself
+ *   ENOKEY      there is no passphrase           EKEYREJECTED  none fits; both from opener_unlock
  */
 #pragma once
 

@@ -15,6 +15,8 @@
 /* All that is said of a refusal whose reason is hidden; the reason takes its place at the end of a sentence. */
 #define BROKER_REFUSED "refused"
 
+#define BROKER_WORD_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789-"
+
 /* The asker is given this very open file, so the lock is held until both have closed it. */
 static int broker_lock(Broker *b, int fd, const char *path, bool writable, Err *err)
 {
@@ -126,6 +128,29 @@ int broker_explain(const Broker *b, const MessageError *said, Err *ret)
         return err_set(ret, b->refusal_code, "%s: %s", said->text, b->refusal.text);
 }
 
+static int broker_count_question(Broker *b, const char *what, Err *err)
+{
+        if (b->questions++ < BROKER_QUESTIONS_MAX)
+                return 0;
+        return err_set(err, EPROTO, "it asked for more than %d %s", BROKER_QUESTIONS_MAX, what);
+}
+
+int broker_check_secret_wanted(Broker *b, const MessageSecretWanted *ask, Err *err)
+{
+        size_t len = strlen(ask->what);
+
+        int r = broker_count_question(b, "passphrases", err);
+        if (r < 0)
+                return r;
+        if (ask->layer >= b->count)
+                return err_set(err, EPROTO,
+                               "it asked for the passphrase of layer %u, which was never opened",
+                               ask->layer);
+        if (len == 0 || strspn(ask->what, BROKER_WORD_LETTERS) != len)
+                return err_set(err, EPROTO, "what wants a passphrase has a name that is none");
+        return 0;
+}
+
 int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_fd, Err *err)
 {
         ReferenceRules rules = {
@@ -142,15 +167,15 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
         };
         Err why = { "" };
 
-        if (b->questions++ == BROKER_QUESTIONS_MAX)
-                return err_set(err, EPROTO, "it asked for more than %d files",
-                               BROKER_QUESTIONS_MAX);
+        int r = broker_count_question(b, "files", err);
+        if (r < 0)
+                return r;
         if (ask->namer >= b->count)
                 return err_set(err, EPROTO,
                                "it asked for what layer %u names, which was never opened",
                                ask->namer);
 
-        int r = broker_open(b, &rules, ask, &why);
+        r = broker_open(b, &rules, ask, &why);
         if (r < 0) {
                 broker_refuse(b, r, &why, answer, ret_fd);
                 return 0;

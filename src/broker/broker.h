@@ -63,6 +63,10 @@ int broker_init(Broker *b, const BrokerRules *rules, int fd, Err *err);
  * anybody ask like that, and the asker is to be ended; the text says why, and there is no answer. */
 int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_fd, Err *err);
 
+/* Whether MESSAGE_SECRET_WANTED makes sense: of a layer that the asker has, in a word that may be shown to a person, and not
+ * without end. -EPROTO as above. */
+int broker_check_secret_wanted(Broker *b, const MessageSecretWanted *ask, Err *err);
+
 /* What the asker says of its failure, with the reason where it failed because of a refusal: that of the last one, which
  * it may not know. Returns the negative code of both. */
 int broker_explain(const Broker *b, const MessageError *said, Err *ret);

@@ -22,6 +22,21 @@ static _Noreturn void confined_child(const ConfinedTask *task, int channel, pid_
         exit(task->run(task->arg, channel, parent));
 }
 
+/* Nobody is asked for a passphrase: what a command says of an image, it says without. */
+static int confined_refuse_secret(Broker *broker,
+                                  const MessageSecretWanted *ask,
+                                  Message *answer,
+                                  Err *err)
+{
+        int r = broker_check_secret_wanted(broker, ask, err);
+        if (r < 0)
+                return r;
+        *answer = (Message){ .kind = MESSAGE_REFUSED, .error.code = ENOKEY };
+        strcpy(answer->error.text,
+               "a passphrase is needed, and this command takes none; `rawview mount` does");
+        return 0;
+}
+
 /* Until the child closes its end. -EPROTO: it says what nobody says who opens an image. */
 static int confined_serve(Broker *broker, int channel, Err *err)
 {
@@ -32,9 +47,12 @@ static int confined_serve(Broker *broker, int channel, Err *err)
                 int r = channel_receive(channel, &ask, NULL, err);
                 if (r <= 0)
                         return r;
-                if (ask.kind != MESSAGE_OPEN)
-                        return err_set(err, EPROTO, "a message at the wrong time");
-                r = broker_answer(broker, &ask.open, &answer, &fd, err);
+                if (ask.kind == MESSAGE_SECRET_WANTED)
+                        r = confined_refuse_secret(broker, &ask.secret_wanted, &answer, err);
+                else if (ask.kind == MESSAGE_OPEN)
+                        r = broker_answer(broker, &ask.open, &answer, &fd, err);
+                else
+                        r = err_set(err, EPROTO, "a message at the wrong time");
                 if (r < 0)
                         return r;
                 /* A child that is gone asks no more, which is seen next. */

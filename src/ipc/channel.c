@@ -64,6 +64,11 @@ static const ChannelKind channel_kinds[] = {
         [MESSAGE_CHANGE] = { "CHANGE", sizeof(MessageChange), CHANNEL_FD_NONE },
         [MESSAGE_CHANGED] = { "CHANGED", sizeof(MessageChanged), CHANNEL_FD_NONE },
         [MESSAGE_ENDING] = { "ENDING", sizeof(MessageEnding), CHANNEL_FD_NONE },
+        [MESSAGE_SECRET_WANTED] = { "SECRET_WANTED",
+                                    sizeof(MessageSecretWanted),
+                                    CHANNEL_FD_NONE,
+                                    { TEXT(secret_wanted, what) } },
+        [MESSAGE_SECRET] = { "SECRET", sizeof(MessageSecret), CHANNEL_FD_NONE },
 };
 
 enum {
@@ -103,6 +108,11 @@ static int channel_check_body(const Message *m, Err *err)
                 if (m->changed.what & ~(uint32_t)MESSAGE_CHANGE_ALL)
                         return err_set(err, EBADMSG, "message CHANGED is about %#x, not within %#x",
                                        m->changed.what, MESSAGE_CHANGE_ALL);
+                return 0;
+        case MESSAGE_SECRET:
+                if (m->secret.len > SECRET_MAX)
+                        return err_set(err, EBADMSG, "message SECRET has length %u, above %d",
+                                       m->secret.len, SECRET_MAX);
                 return 0;
         default:
                 return 0;
@@ -208,7 +218,7 @@ int channel_receive(int channel, Message *ret, int *ret_fd, Err *err)
                 struct cmsghdr align;
                 char bytes[CMSG_SPACE(CHANNEL_STRAYS_MAX * sizeof(int))];
         } control;
-        Message m = { 0 };
+        _cleanup_message_ Message m = { 0 };
         struct iovec iov = { .iov_base = &m, .iov_len = sizeof(m) };
         struct msghdr packet;
         ssize_t n;

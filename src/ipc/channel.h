@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One end of the socket between supervisor and worker. One thread at a time on each side, except channel_send,
- * which any thread may call.
+ * which any thread may call. What passes leaves no copy here: some of it is secret.
  */
 #pragma once
 

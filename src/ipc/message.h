@@ -8,6 +8,8 @@
  *   MESSAGE_IMAGE + image fd        →
  *                                   ←    MESSAGE_OPEN            (any number of times)
  *   MESSAGE_OPENED + fd | _REFUSED  →
+ *                                   ←    MESSAGE_SECRET_WANTED   (some times for each layer)
+ *   MESSAGE_SECRET | _REFUSED       →
  *                                   ←    MESSAGE_SEALED          no more opening, ever; or MESSAGE_FAILED
  *   (mounts, answers FUSE_INIT)
  *   MESSAGE_SERVE + /dev/fuse fd    →
@@ -18,12 +20,16 @@
  *   MESSAGE_ENDING                  →                            the view cannot be opened any more
  *                                   ←    MESSAGE_DONE            flushed and closed; the worker ends
  *
- * A command whose child looks at an image answers MESSAGE_OPEN in the same way, and there are no other messages.
+ * A command whose child looks at an image answers MESSAGE_OPEN in the same way, and refuses MESSAGE_SECRET_WANTED; there are
+ * no other messages.
  */
 #pragma once
 
+#include "base/secret.h"
+
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
         MESSAGE_NAME_MAX = 1024, /* a name inside an image, with NUL */
@@ -46,6 +52,8 @@ typedef enum MessageKind {
         MESSAGE_CHANGE,
         MESSAGE_CHANGED,
         MESSAGE_ENDING,
+        MESSAGE_SECRET_WANTED,
+        MESSAGE_SECRET,
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */
@@ -74,7 +82,19 @@ typedef struct MessageOpened {
         char target[MESSAGE_PATH_MAX];
 } MessageOpened;
 
-/* MESSAGE_REFUSED (the other answer), MESSAGE_FAILED (worker). */
+/* Worker → supervisor: what lies in layer `layer` is encrypted. Asked once more, the last passphrase did not fit. */
+typedef struct MessageSecretWanted {
+        uint32_t layer;
+        char what[32]; /* which method wants it, for the person who is asked: "luks" */
+} MessageSecretWanted;
+
+/* The answer. Whoever has had such a message in hand wipes it. */
+typedef struct MessageSecret {
+        uint32_t len;
+        uint8_t bytes[SECRET_MAX];
+} MessageSecret;
+
+/* MESSAGE_REFUSED (the other answer to both), MESSAGE_FAILED (worker). */
 typedef struct MessageError {
         int32_t code; /* positive errno */
         char text[MESSAGE_TEXT_MAX];
@@ -161,5 +181,13 @@ typedef struct Message {
                 MessageChange change;
                 MessageChanged changed;
                 MessageEnding ending;
+                MessageSecretWanted secret_wanted;
+                MessageSecret secret;
         };
 } Message;
+
+static inline void message_wipe(Message *m)
+{
+        explicit_bzero(m, sizeof(*m));
+}
+#define _cleanup_message_ __attribute__((cleanup(message_wipe)))

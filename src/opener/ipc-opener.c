@@ -5,6 +5,7 @@
 #include "ipc/channel.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +53,7 @@ static int ipc_opener_ask(IpcOpener *o, uint32_t namer, const char *name, StoreM
 
 static int ipc_opener_hear(IpcOpener *o, MessageOpened *ret, int *ret_fd, Err *err)
 {
-        Message m;
+        _cleanup_message_ Message m;
         int fd = -1;
 
         int r = channel_receive(o->channel, &m, &fd, err);
@@ -100,9 +101,55 @@ static int ipc_opener_open(
         return 0;
 }
 
+/* Nothing of it stays in the message that brought it. */
+static int ipc_opener_hear_secret(IpcOpener *o, Secret *ret, Err *err)
+{
+        _cleanup_message_ Message m;
+
+        int r = channel_receive(o->channel, &m, NULL, err);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return err_set(err, EPIPE, "the process that has the passphrase is gone");
+        if (m.kind == MESSAGE_REFUSED)
+                return err_set(err, m.error.code > 0 ? m.error.code : ENOKEY, "%s", m.error.text);
+        if (m.kind != MESSAGE_SECRET)
+                return err_set(err, EPROTO, "SECRET_WANTED was answered with message %u", m.kind);
+        ret->len = m.secret.len;
+        memcpy(ret->bytes, m.secret.bytes, m.secret.len);
+        return 0;
+}
+
+static int ipc_opener_get_secret(
+        Opener *opener, Store *of, const char *what, Secret **ret, Err *err)
+{
+        IpcOpener *o = (IpcOpener *)opener;
+        const IpcLayer *layer = ipc_opener_find(o, of);
+        Message m = { .kind = MESSAGE_SECRET_WANTED };
+        _cleanup_secret_ Secret *s = NULL;
+
+        if (!layer)
+                return err_set(err, EINVAL, "a file that was never opened wants a passphrase");
+        m.secret_wanted.layer = layer->number;
+        snprintf(m.secret_wanted.what, sizeof(m.secret_wanted.what), "%s", what);
+        s = secret_new();
+        if (!s)
+                return err_set(err, ENOMEM, "%m");
+        int r = channel_send(o->channel, &m, -1, err);
+        if (r >= 0)
+                r = ipc_opener_hear_secret(o, s, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE(s);
+        return 0;
+}
+
 int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err)
 {
-        *o = (IpcOpener){ .opener.open = ipc_opener_open, .channel = channel };
+        *o = (IpcOpener){
+                .opener = { .open = ipc_opener_open, .get_secret = ipc_opener_get_secret },
+                .channel = channel,
+        };
         return ipc_opener_add(o, top, 0, NULL, err);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The Opener of a process that can open nothing: asks the broker at the other end of its channel for each file that an
- * image names and waits for the answer. It knows the files that it gave out by the numbers that the broker gave them.
- * One thread; owns nothing but its list.
+ * image names, and for the passphrase of what is encrypted, and waits for the answer. It knows the files that it gave out by
+ * the numbers that the broker gave them. One thread; owns nothing but its list.
  */
 #pragma once
 

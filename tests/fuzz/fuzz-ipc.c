@@ -43,6 +43,8 @@ static size_t body_of(uint32_t kind)
                 [MESSAGE_CHANGE] = sizeof(MessageChange),
                 [MESSAGE_CHANGED] = sizeof(MessageChanged),
                 [MESSAGE_ENDING] = sizeof(MessageEnding),
+                [MESSAGE_SECRET_WANTED] = sizeof(MessageSecretWanted),
+                [MESSAGE_SECRET] = sizeof(MessageSecret),
         };
 
         return kind < sizeof(bodies) / sizeof(bodies[0]) ? bodies[kind] : 0;
@@ -55,7 +57,7 @@ static void packet_take(FuzzInput *in, Packet *ret)
         FuzzInput bytes;
 
         memset(ret, 0, sizeof(*ret));
-        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % 16;
+        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % 18;
         bytes = fuzz_take_bytes(in, fuzz_take_number(in, 2) % (sizeof(Message) + 64));
         ret->fd_count = flags % 4;
         ret->fd_kinds = flags >> 2 & 3;
@@ -133,7 +135,7 @@ static void require_message(const Message *m, const Packet *p, int fd)
         bool wants_fd =
                 m->kind == MESSAGE_IMAGE || m->kind == MESSAGE_OPENED || m->kind == MESSAGE_SERVE;
 
-        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind <= MESSAGE_ENDING,
+        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind <= MESSAGE_SECRET,
                      "it is of a known kind");
         fuzz_require(m->len == p->len && m->len == HEADER + body_of(m->kind),
                      "its length is right");
@@ -162,6 +164,10 @@ static void require_message(const Message *m, const Packet *p, int fd)
                              "a change is of something");
         } else if (m->kind == MESSAGE_CHANGED) {
                 fuzz_require(m->changed.what <= MESSAGE_CHANGE_ALL, "what has changed is known");
+        } else if (m->kind == MESSAGE_SECRET_WANTED) {
+                require_text(m->secret_wanted.what, sizeof(m->secret_wanted.what));
+        } else if (m->kind == MESSAGE_SECRET) {
+                fuzz_require(m->secret.len <= SECRET_MAX, "a passphrase fits");
         }
 }
 
@@ -254,6 +260,16 @@ static void supervise(FuzzInput in, int ends[2])
         cleanup_close(&m.worker.channel);
 }
 
+static void want_secret(Opener *o, Store *of)
+{
+        _cleanup_secret_ Secret *s = NULL;
+        Err err = { "" };
+
+        int r = o->get_secret(o, of, "luks", &s, &err);
+        fuzz_require((r >= 0) == (s != NULL), "a passphrase or a failure");
+        fuzz_require(!s || s->len <= SECRET_MAX, "a passphrase fits");
+}
+
 /* Each name that is asked for finds an answer waiting already. */
 static void ask(FuzzInput in, const int ends[2])
 {
@@ -272,8 +288,12 @@ static void ask(FuzzInput in, const int ends[2])
                 packet_take(&in, &p);
                 if (!packet_send(&p, ends[1]))
                         continue;
-                int r = o.opener.open(&o.opener, namer, "base", mode, &opened[i], &err);
-                fuzz_require((r >= 0) == (opened[i] != NULL), "a store or a failure");
+                if (p.message.kind == MESSAGE_SECRET || p.message.kind == MESSAGE_REFUSED) {
+                        want_secret(&o.opener, namer);
+                } else {
+                        int r = o.opener.open(&o.opener, namer, "base", mode, &opened[i], &err);
+                        fuzz_require((r >= 0) == (opened[i] != NULL), "a store or a failure");
+                }
                 drain(ends[1]);
         }
         for (size_t i = 0; i < PACKETS_MAX; i++)

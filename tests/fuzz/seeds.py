@@ -140,6 +140,12 @@ def messages():
         packet(1, b"", flags=0xC0),
         packet(2, struct.pack("=II", 2, 12) + b"abcd", flags=0xC0),
         packet(2, struct.pack("=II", 0, 0) + b"base", fds=3),
+        packet(14, struct.pack("=I", 0) + b"luks"),
+        packet(14, struct.pack("=I", 7) + b"luks"),
+        packet(14, struct.pack("=I", 0) + b"\033[2J"),
+        packet(15, struct.pack("=I", 6) + b"sesame"),
+        packet(15, struct.pack("=I", 8192) + b"x" * 8192),
+        packet(15, struct.pack("=I", 8193) + b"x" * 8192),
     ]
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
 FORMAT_MAY_USE = re.compile(
-    r"""(err|node|store|table|cache|info|check)_\w+|file_name_(parse|done)|format_find
+    r"""(err|node|store|table|cache|info|check|opener)_\w+|file_name_(parse|done)|format_find
     |mem(cpy|set|move|cmp|chr|mem)|__(mem(cpy|set|move)|strn?cpy|strcat|v?sn?printf|asprintf|vasprintf)_chk
     |str(len|nlen|n?cmp|n?dup|r?chr|n?cpy|str|spn|cspn|toul|toull|casecmp|ncasecmp)|isoc99_sscanf
     |malloc|calloc|realloc|reallocarray|free|qsort|bsearch|v?snprintf|v?asprintf

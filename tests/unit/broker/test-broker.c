@@ -306,6 +306,45 @@ static void test_questions_are_counted(void **state)
 }
 
 /* Of a name's links only who may know is told, and of nothing else. */
+static void test_passphrases_are_for_layers(void **state)
+{
+        static const struct {
+                uint32_t layer;
+                const char *what, *text;
+        } cases[] = {
+                { 0, "luks", NULL },
+                { 1, "qcow2-aes", NULL },
+                { 2, "luks", "it asked for the passphrase of layer 2, which was never opened" },
+                { UINT32_MAX, "luks", "layer 4294967295" },
+                { 0, "", "has a name that is none" },
+                { 0, "LUKS", "has a name that is none" },
+                { 0, "x\033[2J", "has a name that is none" },
+        };
+        Broker b;
+        Message answer;
+        Err err = { "" };
+        int fd = -1, count = 1, r = 0;
+
+        assert_int_equal(open_named(*state, "top.qcow2", false, &b, NULL), 0);
+        MessageOpen base = ask(0, false, "base.qcow2");
+        assert_int_equal(broker_answer(&b, &base, &answer, &fd, NULL), 0);
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++, count++) {
+                MessageSecretWanted m = { .layer = cases[c].layer };
+                strcpy(m.what, cases[c].what);
+                assert_int_equal(broker_check_secret_wanted(&b, &m, &err),
+                                 cases[c].text ? -EPROTO : 0);
+                if (cases[c].text)
+                        assert_non_null(strstr(err.text, cases[c].text));
+        }
+        for (; r == 0 && count < 1000; count++) {
+                MessageSecretWanted m = { .what = "luks" };
+                r = broker_check_secret_wanted(&b, &m, &err);
+        }
+        assert_int_equal(count, BROKER_QUESTIONS_MAX + 1);
+        assert_string_equal(err.text, "it asked for more than 128 passphrases");
+        broker_done(&b);
+}
+
 static void test_where_a_link_leads(void **state)
 {
         const Folder *f = *state;
@@ -393,6 +432,7 @@ int main(void)
                 cmocka_unit_test(test_there_is_an_end_to_it),
                 cmocka_unit_test(test_nonsense_is_the_end),
                 cmocka_unit_test(test_questions_are_counted),
+                cmocka_unit_test(test_passphrases_are_for_layers),
                 cmocka_unit_test(test_where_a_link_leads),
                 cmocka_unit_test(test_reasons_can_be_hidden),
         };

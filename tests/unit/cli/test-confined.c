@@ -124,6 +124,44 @@ static int ask_without_listening(void *arg, int channel, pid_t parent)
         return 0;
 }
 
+static int want(int channel, uint32_t layer, Message *answer)
+{
+        Message m = { .kind = MESSAGE_SECRET_WANTED,
+                      .secret_wanted = { .layer = layer, .what = "luks" } };
+
+        return channel_send(channel, &m, -1, NULL) < 0 ||
+                               channel_receive(channel, answer, NULL, NULL) != 1
+                       ? -EPIPE
+                       : 0;
+}
+
+static int want_a_passphrase(void *arg, int channel, pid_t parent)
+{
+        Message m;
+
+        return want(channel, 0, &m) == 0 && m.kind == MESSAGE_REFUSED && m.error.code == ENOKEY &&
+                               strstr(m.error.text, "this command takes none")
+                       ? 0
+                       : CHILD_SURPRISED;
+}
+
+static int want_of_another_layer(void *arg, int channel, pid_t parent)
+{
+        Message m;
+
+        want(channel, 1, &m);
+        wait_for_ever();
+}
+
+static int want_without_end(void *arg, int channel, pid_t parent)
+{
+        Message m;
+
+        while (want(channel, 0, &m) == 0)
+                ;
+        wait_for_ever();
+}
+
 static int name_without_end(void *arg, int channel, pid_t parent)
 {
         Message m = { .kind = MESSAGE_OPEN };
@@ -174,6 +212,11 @@ static const Case cases[] = {
         { "wrong namer", ask_for_another_layer, 1,
           RULES("it asked for what layer 1 names, which was never opened") },
         { "endless names", ask_without_end, 1, RULES("it asked for more than 128 files") },
+        { "a passphrase", want_a_passphrase, 0, NULL },
+        { "a passphrase of another layer", want_of_another_layer, 1,
+          RULES("it asked for the passphrase of layer 1, which was never opened") },
+        { "endless passphrases", want_without_end, 1,
+          RULES("it asked for more than 128 passphrases") },
         { "a name without end", name_without_end, 1, RULES("message OPEN has a text without end") },
         { "a descriptor of its own", send_a_descriptor, 1,
           RULES("message came with too many descriptors") },

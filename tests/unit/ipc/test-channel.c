@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -103,6 +104,8 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
                 { MESSAGE_CHANGE, sizeof(MessageChange), false },
                 { MESSAGE_CHANGED, sizeof(MessageChanged), false },
                 { MESSAGE_ENDING, sizeof(MessageEnding), false },
+                { MESSAGE_SECRET_WANTED, sizeof(MessageSecretWanted), false },
+                { MESSAGE_SECRET, sizeof(MessageSecret), false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -269,6 +272,7 @@ static void test_texts_without_end_are_refused(void **state)
                 { MESSAGE_FAILED, offsetof(Message, error.text), MESSAGE_TEXT_MAX, false },
                 { MESSAGE_SERVE, offsetof(Message, serve.unit), 256, true },
                 { MESSAGE_DONE, offsetof(Message, done.text), MESSAGE_TEXT_MAX, false },
+                { MESSAGE_SECRET_WANTED, offsetof(Message, secret_wanted.what), 32, false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -341,6 +345,65 @@ static void test_changes_are_of_what_there_is(void **state)
         }
 }
 
+static void test_a_secret_stays_within_its_array(void **state)
+{
+        Pair *p = *state;
+        static const struct {
+                uint32_t len;
+                int result;
+        } cases[] = {
+                { 0, 1 }, { SECRET_MAX, 1 }, { SECRET_MAX + 1, -EBADMSG }, { UINT32_MAX, -EBADMSG }
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Message m = { .kind = MESSAGE_SECRET, .secret.len = cases[i].len }, got;
+
+                assert_int_equal(channel_send(p->fds[0], &m, -1, NULL), 0);
+                assert_int_equal(channel_receive(p->fds[1], &got, NULL, NULL), cases[i].result);
+        }
+}
+
+typedef struct Receiver {
+        int channel, result;
+} Receiver;
+
+static void *receive_and_wipe(void *arg)
+{
+        Receiver *r = arg;
+        _cleanup_message_ Message got = { 0 };
+
+        r->result = channel_receive(r->channel, &got, NULL, NULL);
+        return NULL;
+}
+
+/* Neither of a message that was let in, nor of one that was not: all that receiving had in hand was on this stack. */
+static void test_nothing_stays_of_a_secret(void **state)
+{
+        Pair *p = *state;
+        const size_t size = 512 << 10;
+        uint8_t *stack =
+                mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pthread_attr_t attr;
+        pthread_t thread;
+
+        assert_true(stack != MAP_FAILED);
+        assert_int_equal(pthread_attr_init(&attr), 0);
+        assert_int_equal(pthread_attr_setstack(&attr, stack, size), 0);
+        for (int bad = 0; bad < 2; bad++) {
+                Message m = { .kind = MESSAGE_SECRET, .secret.len = bad ? UINT32_MAX : SECRET_MAX };
+                Receiver r = { .channel = p->fds[1] };
+                for (size_t i = 0; i < SECRET_MAX; i++)
+                        m.secret.bytes[i] = (uint8_t)("open sesame "[i % 12]);
+                assert_int_equal(channel_send(p->fds[0], &m, -1, NULL), 0);
+                assert_int_equal(pthread_create(&thread, &attr, receive_and_wipe, &r), 0);
+                pthread_join(thread, NULL);
+                assert_int_equal(r.result, bad ? -EBADMSG : 1);
+                assert_null(memmem(stack, size, "open sesame", 11));
+        }
+        pthread_attr_destroy(&attr);
+        munmap(stack, size);
+}
+
 static void on_alarm(int sig)
 {
         (void)sig;
@@ -390,6 +453,8 @@ int main(void)
                 CASE(test_texts_without_end_are_refused),
                 CASE(test_init_lengths_stay_within_their_arrays),
                 CASE(test_changes_are_of_what_there_is),
+                CASE(test_a_secret_stays_within_its_array),
+                CASE(test_nothing_stays_of_a_secret),
                 CASE(test_signals_do_not_disturb_waiting),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,6 +176,82 @@ static void test_what_cannot_be_asked_is_not(void **state)
         desk_close(&d);
 }
 
+static int desk_want(Desk *d, Store *of, Secret **ret, Err *err)
+{
+        return d->opener.opener.get_secret(&d->opener.opener, of, "luks", ret, err);
+}
+
+static void desk_expect_want(Desk *d, uint32_t layer)
+{
+        Message m;
+
+        assert_int_equal(channel_receive(d->ours, &m, NULL, NULL), 1);
+        assert_int_equal(m.kind, MESSAGE_SECRET_WANTED);
+        assert_int_equal(m.secret_wanted.layer, layer);
+        assert_string_equal(m.secret_wanted.what, "luks");
+}
+
+static void test_a_passphrase_is_for_a_layer(void **state)
+{
+        Message m = { .kind = MESSAGE_SECRET, .secret = { 5, "a\0b\n" } };
+        _cleanup_store_ Store *a = NULL;
+        _cleanup_secret_ Secret *s = NULL, *other = NULL;
+        Desk d;
+
+        desk_open(&d);
+        desk_answer_opened(&d, 5, "aaa");
+        assert_int_equal(desk_ask(&d, d.top, "a.raw", STORE_READ_ONLY, &a, NULL), 0);
+        desk_expect_question(&d, 0, "a.raw", false);
+        assert_int_equal(channel_send(d.ours, &m, -1, NULL), 0);
+        assert_int_equal(desk_want(&d, a, &s, NULL), 0);
+        desk_expect_want(&d, 5);
+        assert_int_equal(s->len, 5);
+        assert_memory_equal(s->bytes, "a\0b\n", 5);
+
+        m.secret.len = SECRET_MAX;
+        assert_int_equal(channel_send(d.ours, &m, -1, NULL), 0);
+        assert_int_equal(desk_want(&d, d.top, &other, NULL), 0);
+        desk_expect_want(&d, 0);
+        assert_int_equal(other->len, SECRET_MAX);
+        desk_close(&d);
+}
+
+static void test_there_may_be_no_passphrase(void **state)
+{
+        static const struct {
+                Message m;
+                int r;
+                const char *text;
+        } cases[] = {
+                { { .kind = MESSAGE_REFUSED, .error = { EKEYREJECTED, "wrong passphrase" } },
+                  -EKEYREJECTED,
+                  "wrong passphrase" },
+                { { .kind = MESSAGE_REFUSED, .error = { 0, "%s" } }, -ENOKEY, "%s" },
+                { { .kind = MESSAGE_SERVING },
+                  -EPROTO,
+                  "SECRET_WANTED was answered with message 8" },
+        };
+        _cleanup_store_ Store *stranger = NULL;
+        Secret *s = NULL;
+        Err err = { "" };
+        Desk d;
+
+        desk_open(&d);
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Message m = cases[i].m;
+                assert_int_equal(channel_send(d.ours, &m, -1, NULL), 0);
+                assert_int_equal(desk_want(&d, d.top, &s, &err), cases[i].r);
+                assert_string_equal(err.text, cases[i].text);
+                assert_null(s);
+                desk_expect_want(&d, 0);
+        }
+        assert_int_equal(mem_store_new(NULL, 512, &stranger), 0);
+        assert_int_equal(desk_want(&d, stranger, &s, NULL), -EINVAL);
+        close(fd_take(&d.ours));
+        assert_int_equal(desk_want(&d, d.top, &s, NULL), -EPIPE);
+        desk_close(&d);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -184,6 +260,8 @@ int main(void)
                 cmocka_unit_test(test_a_refusal_is_told_in_the_broker_s_words),
                 cmocka_unit_test(test_other_answers_are_errors),
                 cmocka_unit_test(test_what_cannot_be_asked_is_not),
+                cmocka_unit_test(test_a_passphrase_is_for_a_layer),
+                cmocka_unit_test(test_there_may_be_no_passphrase),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

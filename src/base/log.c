@@ -37,6 +37,11 @@ void log_open(const char *program, LogLevel max)
         log_state.journal = log_find_journal();
 }
 
+void log_set_max(LogLevel max)
+{
+        log_state.max = max;
+}
+
 bool log_wants(LogLevel level)
 {
         return level <= log_state.max;

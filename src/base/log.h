@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Lines on stderr, for programs only: floors below a program return errors and never log. Under the journal each
- * line carries its priority as "<N>". Any thread; the level is set once, before threads exist.
+ * line carries its priority as "<N>". Any thread; the level is set while there is but one.
  */
 #pragma once
 
@@ -17,6 +17,9 @@ typedef enum LogLevel {
 
 /* Lines less important than `max` are left out. `program` stands in front of each line on a terminal. */
 void log_open(const char *program, LogLevel max);
+
+/* Another level, with the same program and the same place to write to. */
+void log_set_max(LogLevel max);
 
 /* False: lines of this level are left out. */
 bool log_wants(LogLevel level);

@@ -24,6 +24,13 @@ static const char *const config_auto[] = {
         [CONFIG_NO + 1] = NULL,
 };
 
+static const char *const config_log_levels[] = {
+        [CONFIG_LOG_AUTO] = "auto",       [CONFIG_LOG_ERROR] = "error",
+        [CONFIG_LOG_WARNING] = "warning", [CONFIG_LOG_NOTICE] = "notice",
+        [CONFIG_LOG_INFO] = "info",       [CONFIG_LOG_DEBUG] = "debug",
+        [CONFIG_LOG_DEBUG + 1] = NULL,
+};
+
 /* All keys there are. An entry without a section ends the list; one without an option is for descriptors only. */
 static const ConfigKey config_keys[] = {
         { "Image", "Path", "path", VALUE_PATH, CONFIG_AT(path), .max = 4095, .doc = "the image" },
@@ -58,16 +65,21 @@ static const ConfigKey config_keys[] = {
           .words = config_auto,
           .doc = "let other users in, as far as mode and owner allow: auto, yes, no" },
         { "View", "Owner", "owner", VALUE_USER, CONFIG_AT(owner), CONFIG_AT(has_owner),
-          .doc = "owner of the view; default: who mounts it" },
+          .doc = "owner of the view; default: who mounts it", .effect = CONFIG_SETS_OWNER },
         { "View", "Group", "group", VALUE_GROUP, CONFIG_AT(group), CONFIG_AT(has_group),
-          .doc = "group of the view" },
+          .doc = "group of the view", .effect = CONFIG_SETS_GROUP },
         { "View", "Mode", "mode", VALUE_MODE, CONFIG_AT(mode), CONFIG_AT(has_mode), .max = 0777,
-          .doc = "mode of the view; default: 0600 writable, 0400 read-only" },
+          .doc = "mode of the view; default: 0600 writable, 0400 read-only",
+          .effect = CONFIG_SETS_MODE },
         { "View", "CacheSize", "cache-size", VALUE_SIZE, CONFIG_AT(cache_size),
           .min = UINT64_C(1) << 20, .max = UINT64_C(1) << 36, .initial = UINT64_C(16) << 20,
-          .doc = "memory for tables and decoded clusters" },
+          .doc = "memory for tables and decoded clusters", .effect = CONFIG_SETS_CACHE_SIZE },
+        { "View", "LogLevel", "log-level", VALUE_WORD, CONFIG_AT(log_level),
+          .words = config_log_levels, .initial = CONFIG_LOG_AUTO,
+          .doc = "what is logged: auto, error, warning, notice, info, debug",
+          .effect = CONFIG_SETS_LOG_LEVEL },
         { "Install", "Automatic", NULL, VALUE_BOOLEAN, CONFIG_AT(automatic),
-          .doc = "start it at boot or login" },
+          .doc = "start it at boot or login", .effect = CONFIG_AT_BOOT },
         { 0 },
 };
 
@@ -125,6 +137,7 @@ int config_get_setting(const Config *c, size_t index, ConfigSetting *ret)
                 ConfigSetting s = {
                         .section = key->section,
                         .key = key->key,
+                        .effect = key->effect,
                         .sources = c->sources[key - config_keys],
                 };
                 int r = value_get(key, c, &s);
@@ -134,6 +147,19 @@ int config_get_setting(const Config *c, size_t index, ConfigSetting *ret)
                 return 1;
         }
         return 0;
+}
+
+void config_move_setting(Config *to, size_t index, Config *from)
+{
+        for (const ConfigKey *key = config_keys; key->section; key++) {
+                if (key->later || index-- > 0)
+                        continue;
+                value_move(key, to, from);
+                char ***sources = &to->sources[key - config_keys];
+                value_list_free(sources);
+                *sources = TAKE(from->sources[key - config_keys]);
+                return;
+        }
 }
 
 /* A further value replaces the one before, but for lists, to which it is added. */
@@ -239,6 +265,11 @@ static int config_refuse_contradiction(const Config *c, Err *err)
         return 0;
 }
 
+mode_t config_default_mode(bool writable)
+{
+        return writable ? 0600 : 0400;
+}
+
 int config_settle(Config *c, Err *err)
 {
         if (!c->path)
@@ -257,7 +288,8 @@ int config_settle(Config *c, Err *err)
                         return err_set(err, ENOMEM, "%m");
         }
         if (!c->has_mode) {
-                c->mode = c->writable ? 0600 : 0400;
+                c->mode = config_default_mode(c->writable);
+                c->mode_is_default = true;
                 c->has_mode = true;
         }
         return 0;

@@ -20,6 +20,26 @@ typedef enum ConfigAuto {
         CONFIG_NO,
 } ConfigAuto;
 
+typedef enum ConfigLogLevel {
+        CONFIG_LOG_AUTO, /* as much as fits the place where it goes */
+        CONFIG_LOG_ERROR,
+        CONFIG_LOG_WARNING,
+        CONFIG_LOG_NOTICE,
+        CONFIG_LOG_INFO,
+        CONFIG_LOG_DEBUG,
+} ConfigLogLevel;
+
+/* What another value of a key means for a view that is up. */
+typedef enum ConfigEffect {
+        CONFIG_AT_RESTART, /* nothing before the view is started anew */
+        CONFIG_AT_BOOT,    /* nothing: it concerns the next boot or login */
+        CONFIG_SETS_OWNER, /* from here on what it sets, at once */
+        CONFIG_SETS_GROUP,
+        CONFIG_SETS_MODE,
+        CONFIG_SETS_CACHE_SIZE,
+        CONFIG_SETS_LOG_LEVEL,
+} ConfigEffect;
+
 enum {
         /* At least as many as the table has. */
         CONFIG_KEYS_MAX = 32,
@@ -44,7 +64,9 @@ typedef struct Config {
         uid_t owner;
         gid_t group;
         mode_t mode;
+        bool mode_is_default; /* config_settle has chosen it */
         uint64_t cache_size;
+        ConfigLogLevel log_level;
         /* [Install] */
         bool automatic;
         /* For each key of the table where its value comes from, "file:line" or "--option"; NULL: it is a default. Only
@@ -84,6 +106,7 @@ typedef enum ConfigKind {
 typedef struct ConfigSetting {
         const char *section, *key;
         ConfigKind kind;
+        ConfigEffect effect;
         char *text;           /* as a descriptor has it; "": none. To be freed */
         uint64_t number;      /* of a number or a boolean */
         char *const *list;    /* of a list; the Config's */
@@ -92,6 +115,9 @@ typedef struct ConfigSetting {
 
 /* The keys that this version serves, in the order of the table, from 0 on. 1; 0: there is no such index. ENOMEM. */
 int config_get_setting(const Config *c, size_t index, ConfigSetting *ret);
+
+/* Moves the value and the sources of the key with this index, of config_get_setting, from one to the other. */
+void config_move_setting(Config *to, size_t index, Config *from);
 
 /* Called for what a descriptor says that is ignored: "file:line: …". */
 typedef void (*ConfigWarn)(void *arg, const char *text);
@@ -105,6 +131,9 @@ int config_read(
 /* Settles what depends on several keys (defaults of mount_point, mode; keys that exclude each other; keys that
  * this version knows but does not serve yet, which are refused by name). */
 int config_settle(Config *c, Err *err);
+
+/* Mode= where nothing says it. */
+mode_t config_default_mode(bool writable);
 
 static inline void config_donep(Config *c)
 {

@@ -336,6 +336,38 @@ void value_reset(const ConfigKey *key, Config *c)
                 *(bool *)((char *)c + key->has_offset) = false;
 }
 
+void value_move(const ConfigKey *key, Config *to, Config *from)
+{
+        void *place = value_place(key, to), *source = value_place(key, from);
+
+        value_reset(key, to);
+        switch (key->type) {
+        case VALUE_TEXT:
+        case VALUE_NAME:
+        case VALUE_PATH:
+                *(char **)place = TAKE(*(char **)source);
+                break;
+        case VALUE_PATHS:
+                *(char ***)place = TAKE(*(char ***)source);
+                break;
+        case VALUE_BOOLEAN:
+                *(bool *)place = *(bool *)source;
+                break;
+        case VALUE_SIZE:
+                *(uint64_t *)place = *(uint64_t *)source;
+                break;
+        case VALUE_WORD:
+        case VALUE_USER:
+        case VALUE_GROUP:
+        case VALUE_MODE:
+                *(uint32_t *)place = *(uint32_t *)source;
+                break;
+        }
+        if (key->has_offset)
+                *(bool *)((char *)to + key->has_offset) = *(bool *)((char *)from + key->has_offset);
+        value_reset(key, from);
+}
+
 /* "16M" where that is exact, else bytes. */
 static char *value_size_text(uint64_t size)
 {

@@ -30,6 +30,7 @@ typedef struct ConfigKey {
         uint64_t initial;  /* of a number */
         const char *const *words;
         const char *doc;
+        ConfigEffect effect;
         bool later; /* config_settle refuses it: a later version serves it */
 } ConfigKey;
 
@@ -38,6 +39,9 @@ int value_set(const ConfigKey *key, const char *text, Config *c, Err *err);
 
 /* Back to what it is before anybody has set it; frees what it owns. */
 void value_reset(const ConfigKey *key, Config *c);
+
+/* `from` has none afterwards, or its default. */
+void value_move(const ConfigKey *key, Config *to, Config *from);
 
 /* For config_get_setting: all of `ret` but its names and sources. */
 int value_get(const ConfigKey *key, const Config *c, ConfigSetting *ret);

@@ -9,6 +9,7 @@
 #include "config/search-path.h"
 #include "supervisor/describe.h"
 #include "supervisor/event.h"
+#include "supervisor/log-level.h"
 #include "supervisor/manager.h"
 #include "supervisor/privileges.h"
 
@@ -41,7 +42,6 @@ typedef struct Arguments {
         bool check; /* print what was understood, and nothing else */
         DescribeShape shape;
         ManagerOptions manager;
-        LogLevel level;   /* 0: not chosen */
         bool for_command; /* exit as rawview(1) does */
         struct option options[MAIN_OPTIONS_MAX];
 } Arguments;
@@ -138,10 +138,10 @@ static int main_take_option(Arguments *a, Config *c, int got)
         case 'h':
                 return main_print_help();
         case 'v':
-                a->level = LOG_LEVEL_DEBUG;
+                a->manager.level = LOG_LEVEL_DEBUG;
                 return -1;
         case 'q':
-                a->level = LOG_LEVEL_ERROR;
+                a->manager.level = LOG_LEVEL_ERROR;
                 return -1;
         case MAIN_VERSION:
                 puts("rawviewd " RAWVIEW_VERSION);
@@ -239,9 +239,7 @@ static int main_read(Arguments *a, Config *c, int argc, char **argv)
         int status = main_scan(a, c, argc, argv);
         if (status >= 0)
                 return status;
-        if (!a->level)
-                a->level = getenv("JOURNAL_STREAM") ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE;
-        log_open("rawview", a->level);
+        log_open("rawview", log_level_choose(a->manager.level, c->log_level));
         if (argc - optind > 1 || (a->name != NULL) == (c->path != NULL)) {
                 log_line(LOG_LEVEL_ERROR, "either the NAME of a descriptor or --path=IMAGE is "
                                           "needed; see rawviewd --help");
@@ -252,7 +250,10 @@ static int main_read(Arguments *a, Config *c, int argc, char **argv)
         config_done(c);
         config_init(c);
         status = main_read_descriptor(a, c);
-        return status >= 0 ? status : main_scan(a, c, argc, argv);
+        if (status < 0)
+                status = main_scan(a, c, argc, argv);
+        log_set_max(log_level_choose(a->manager.level, c->log_level));
+        return status;
 }
 
 static int main_configure(Arguments *a, Config *c, int argc, char **argv)

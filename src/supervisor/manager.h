@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/log.h"
 #include "broker/broker.h"
 #include "config/config.h"
 #include "ipc/message.h"
@@ -23,6 +24,7 @@ typedef struct ManagerOptions {
         PathRule rule;        /* for all paths */
         const char *instance; /* the descriptor's name; NULL: there is none */
         const char *pid_file; /* absolute; NULL: none */
+        LogLevel level;       /* asked for with -v or -q; 0: LogLevel= decides */
         int ready_fd;         /* gets the path of the view once it is up; -1: none */
         bool require_sandbox; /* no view when the kernel lacks any barrier around the worker */
         bool core_dumps;      /* a worker that crashes may leave a core, with pieces of the image */

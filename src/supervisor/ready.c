@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "supervisor/log-level.h"
 #include "supervisor/notify.h"
 
 #include <errno.h>
@@ -65,7 +66,7 @@ static void ready_connect_journal(void)
         dup2(fd, STDERR_FILENO);
 }
 
-static int ready_leave_terminal(Err *err)
+static int ready_leave_terminal(const Manager *m, Err *err)
 {
         _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (null < 0)
@@ -74,7 +75,7 @@ static int ready_leave_terminal(Err *err)
                 if (dup2(null, fd) < 0)
                         return err_set(err, errno, "cannot let go of the terminal: %m");
         ready_connect_journal();
-        log_open("rawview", LOG_LEVEL_INFO);
+        log_open("rawview", log_level_choose(m->options->level, m->config->log_level));
         return chdir("/") < 0 ? err_set(err, errno, "cannot go to /: %m") : 0;
 }
 
@@ -87,7 +88,7 @@ int ready_announce(Manager *m, Err *err)
         r = ready_tell_command(m, err);
         if (r < 0)
                 return r;
-        return m->options->background ? ready_leave_terminal(err) : 0;
+        return m->options->background ? ready_leave_terminal(m, err) : 0;
 }
 
 void ready_get_unit(char *ret, size_t size)

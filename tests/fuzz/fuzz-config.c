@@ -40,6 +40,8 @@ static void require_settled(const Config *c)
                      "a word is one of those that there are");
         fuzz_require(c->cache_size >= 1 << 20 && c->cache_size <= UINT64_C(1) << 36,
                      "the cache is within its bounds");
+        fuzz_require(c->log_level <= CONFIG_LOG_DEBUG,
+                     "a level of the log is one of those there are");
         fuzz_require(!c->growable || c->writable, "what grows is written");
         fuzz_require(!c->force_share || !c->writable, "without locks nothing is written");
 }

@@ -66,6 +66,7 @@ Group=0
 Mode=0640
 CacheSize=64M
 AllowOther=auto
+LogLevel=debug
 [Install]
 Automatic=on
 """,

@@ -21,6 +21,7 @@ static void test_defaults(void **state)
         assert_int_equal(c.allow_other, CONFIG_AUTO);
         assert_false(c.writable || c.growable || c.force_share || c.automatic);
         assert_int_equal(c.cache_size, 16 << 20);
+        assert_int_equal(c.log_level, CONFIG_LOG_AUTO);
 }
 
 static void test_settling(void **state)

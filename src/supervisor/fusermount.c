@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -82,7 +83,13 @@ static int fusermount_judge(int status, const char *said, Err *err)
                 return err_set(err, ENOENT,
                                FUSERMOUNT_PROGRAM " cannot be run; mounting without being root "
                                                   "needs it (package fuse3)");
-        return err_set(err, EPERM, FUSERMOUNT_PROGRAM ": %s", said[0] ? said : "failed silently");
+        /* What the kernel says of a set-uid program that is none here. */
+        const char *why = "";
+        if (strstr(said, "Operation not permitted") && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+                why = " (no_new_privs is set, by NoNewPrivileges= or a directive that implies it, "
+                      "and " FUSERMOUNT_PROGRAM " cannot be set-uid)";
+        return err_set(err, EPERM, FUSERMOUNT_PROGRAM ": %s%s", said[0] ? said : "failed silently",
+                       why);
 }
 
 /* Runs it to its end. `socket` is its end of a socket, or -1. */

@@ -214,8 +214,8 @@ static void manager_log_start(const Manager *m)
                          "%s: no format was recognised, so it is shown as it is (raw)", path);
         if (m->mount.allow_other_refused)
                 event_log(EVENT_ALLOW_OTHER, &m->subject, 0,
-                          "%s: only you can use the view (allow_other was refused; see "
-                          "user_allow_other in /etc/fuse.conf)",
+                          "%s: only its owner can use the view, not even root (allow_other was "
+                          "refused; see user_allow_other in /etc/fuse.conf)",
                           m->target.path);
 }
 

@@ -90,7 +90,7 @@ test_start() {
     u1 cmp "$home/disk.qcow2" $known || fail "the view differs from the disk"
     is "$(u1 stat -c '%U %a %s' $home/disk.qcow2)" "u1 600 8388608" "the view"
     printf 'written by u1' | u1 dd of="$home/disk.qcow2" bs=1 seek=4096 conv=notrunc,fsync status=none
-    unit=$(u1 getfattr --only-values -n user.rawview.state "$home/disk.qcow2")
+    unit=$(u1 getfattr --absolute-names --only-values -n user.rawview.state "$home/disk.qcow2")
     has "$unit" '"unit":"rawview@x.service"' "the state"
     for barrier in descriptors limits capabilities no-dump no-new-privs landlock seccomp; do
         has "$unit" "\"$barrier\"" "barriers around the worker"
@@ -153,7 +153,7 @@ test_shared() {
 write_steadily() {
     u1 sh -c "exec 3<>$home/disk.qcow2; while dd if=/dev/zero bs=64k count=64 conv=notrunc of=/proc/self/fd/3; do :; done" 2>/dev/null || true
 }
-written() { [ "$(u1 getfattr --only-values -n user.rawview.state "$home/disk.qcow2" 2>/dev/null | sed -n 's/.*"writes":\([0-9]*\).*/\1/p')" -gt 20 ]; }
+written() { [ "$(u1 getfattr --absolute-names --only-values -n user.rawview.state "$home/disk.qcow2" 2>/dev/null | sed -n 's/.*"writes":\([0-9]*\).*/\1/p')" -gt 20 ]; }
 
 test_stop_in_use() {
     local began writer
@@ -216,6 +216,22 @@ test_places() {
     wait_for 10 eval "u1 journalctl --user --unit=rawview@nothing | grep -q 'there is no nothing.image in $home/.config/rawview, /run/user/$uid/rawview, '"
     u1 systemctl --user reset-failed
     ok "names with blanks, a mount point in the run-time folder, XDG_CONFIG_HOME"
+}
+
+# A unit of the system that runs as u1: no user manager, and the descriptor is the user's all the same.
+test_system_unit() {
+    systemd-run --quiet --unit=mine --uid=u1 --service-type=notify --property=KillMode=mixed /usr/libexec/rawview/rawviewd x ||
+        fail "no view in a unit with User="
+    is "$(ps -o user= -C rawviewd,rawview-worker | sort -u)" u1 "whose processes"
+    has "$(u1 getfattr --absolute-names --only-values -n user.rawview.state "$home/disk.qcow2")" '"unit":"mine.service"' "the state"
+    systemctl stop mine
+    is "$(views)" "" "views after the stop"
+    ! systemd-run --quiet --unit=mine --uid=u1 --service-type=notify --property=NoNewPrivileges=yes --property=RemainAfterExit=yes \
+        /usr/libexec/rawview/rawviewd x 2>/dev/null || fail "fusermount3 works with no_new_privs"
+    is "$(systemctl show -P ExecMainStatus mine)" 77 "exit status with no_new_privs"
+    has "$(systemctl show -P StatusText mine)" "no_new_privs is set" "what it says"
+    systemctl reset-failed mine
+    ok "a unit of the system with User="
 }
 
 no_user() { ! systemctl --quiet is-active "user@$uid.service" && [ ! -e "/run/user/$uid" ]; }
@@ -285,6 +301,7 @@ test_shared
 test_stop_in_use
 test_killed
 test_places
+test_system_unit
 test_logout
 kill "$watcher"
 is "$(cat /tmp/of-root)" "" "processes of root's"

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -136,6 +137,23 @@ static void test_busy_is_told_apart(void **state)
         assert_int_equal(fusermount_umount("/x", false, NULL), -EPERM);
 }
 
+/* The last one: there is no way back. */
+static void test_no_new_privs_is_told(void **state)
+{
+        int fd = -1;
+        Err err = { "" };
+
+        fake_write(*state, "echo 'fusermount3: mount failed: Operation not permitted' >&2; exit 1");
+        assert_int_equal(fusermount_mount("/x", "ro", &fd, &err), -EPERM);
+        assert_null(strstr(err.text, "no_new_privs"));
+        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_int_equal(fusermount_mount("/x", "ro", &fd, &err), -EPERM);
+        assert_non_null(strstr(err.text, "no_new_privs is set"));
+        fake_write(*state, "echo 'fusermount3: something else' >&2; exit 1");
+        assert_int_equal(fusermount_mount("/x", "ro", &fd, &err), -EPERM);
+        assert_string_equal(err.text, "fusermount3: something else");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -145,6 +163,7 @@ int main(void)
                 cmocka_unit_test(test_last_line_becomes_the_error),
                 cmocka_unit_test(test_success_without_a_descriptor),
                 cmocka_unit_test(test_busy_is_told_apart),
+                cmocka_unit_test(test_no_new_privs_is_told),
         };
         return cmocka_run_group_tests(tests, fake_setup, fake_teardown);
 }

@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # run.sh [SUITE…]: what `./dev test` does. Five builds below build/, each with the suites that tell something there:
-#   plain   gcc, warnings are errors                 unit format property fuzz model crash integration lint system
+#   plain   gcc, warnings are errors                 unit format property fuzz model crash integration lint system vm
 #   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
 #   clang   clang, warnings are errors               unit format
 #   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 20 seconds
-# With CI=true a test of integration or system that is skipped, and a missing piece that they need, are failures.
+# With CI=true a test of integration, system or vm that is skipped, and a missing piece that they need, are failures.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
-known=(unit format property fuzz model crash integration lint system)
+known=(unit format property fuzz model crash integration lint system vm)
 wanted=("$@")
 [ $# -gt 0 ] || wanted=("${known[@]}")
 for suite in "${wanted[@]}"; do
@@ -32,18 +32,18 @@ trouble() {
     echo "!! $1"
 }
 
-# Says which of the things that real mounts and a booted systemd need are not here.
+# Says which of the things that real mounts and a booted systemd need are not here. (A VM needs no /dev/kvm.)
 look_for_pieces() {
     local missing=() piece
     [ -c /dev/fuse ] || missing+=(/dev/fuse)
-    for piece in fusermount3 systemd-nspawn mmdebstrap qemu-img setarch; do
+    for piece in fusermount3 systemd-nspawn mmdebstrap qemu-img qemu-system-x86_64 debugfs setarch; do
         command -v "$piece" >/dev/null || missing+=("$piece")
     done
     [ "$(id -u)" = 0 ] || missing+=("root's rights")
     [ "${#missing[@]}" -gt 0 ] || return 0
     echo
     echo "!! missing here: $(printf '%s, ' "${missing[@]}" | sed 's/, $//'): what needs it will be skipped (see ./dev deps)"
-    [ "$ci" != true ] || trouble "CI=true, and what integration and system need is missing: ${missing[*]}"
+    [ "$ci" != true ] || trouble "CI=true, and what integration, system and vm need is missing: ${missing[*]}"
 }
 
 # build NAME [MESON OPTIONS]; CC comes from the environment, and so do the targets, if not all are to be made.
@@ -80,7 +80,7 @@ suite() {
         --print-errorlogs -t "$multiplier" "${only[@]}" >"$log.out" 2>&1 || true
     { read -r p f s && mapfile -t notes; } < <(python3 tests/results.py "$log.json")
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    if [[ $suite == integration || $suite == system ]]; then skipped_real=$((skipped_real + s)); fi
+    if [[ $suite =~ ^(integration|system|vm)$ ]]; then skipped_real=$((skipped_real + s)); fi
     printf '   %-12s %3d passed, %d failed, %d skipped  (%d s)\n' "$suite" "$p" "$f" "$s" $((SECONDS - start))
     [ "$((p + f + s))" -gt 0 ] || {
         tail -n 20 "$log.out"
@@ -147,7 +147,7 @@ fuzz() {
 
 look_for_pieces
 
-plain="unit format property fuzz model crash integration lint system"
+plain="unit format property fuzz model crash integration lint system vm"
 if any "$plain"; then
     printf '\n== plain: gcc, warnings are errors\n'
     CC=gcc build plain --werror && run plain "$plain"
@@ -192,7 +192,7 @@ if [ "$failed" -gt 0 ]; then
     echo "Not all is well: the lines above say where."
     status=1
 elif [ "$ci" = true ] && [ "$skipped_real" -gt 0 ]; then
-    echo "Nothing failed, but with CI=true no test of integration or system may be skipped, and $skipped_real were."
+    echo "Nothing failed, but with CI=true no test of integration, system or vm may be skipped, and $skipped_real were."
     status=1
 elif [ "$skipped" -gt 0 ]; then
     echo "Nothing failed. What was skipped is not proved: the lines above say what, and why."

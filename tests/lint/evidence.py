@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """evidence.py ROOT: each test that docs/SECURITY.md names is there, and each line of its tables of attacks names one.
 
-Tests are named by suite: unit `base/err`, integration `deputy`, `swap`, system `unit`, fuzz `name`, lint `layers`,
+Tests are named by suite: unit `base/err`, integration `deputy`, `swap`, system `unit`, vm `devices`, fuzz `name`, lint `layers`,
 recipe `bad-qcow2-backing-fifo`, property `chain`. In a table whose last column is "test", that column holds such names, or
 says "none:" and why.
 """
@@ -18,6 +18,7 @@ PLACES = {
     "unit": ("tests/unit/{}/test-{}.c", True),
     "integration": ("tests/integration/{}.sh", False),
     "system": ("tests/system/{}.sh", False),
+    "vm": ("tests/vm/{}.sh", False),
     "fuzz": ("tests/fuzz/fuzz-{}.c", False),
     "lint": ("tests/lint/{}.py", False),
     "recipe": ("tests/recipe/{}.recipe", False),

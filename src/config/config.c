@@ -80,6 +80,9 @@ static const ConfigKey config_keys[] = {
           .effect = CONFIG_SETS_LOG_LEVEL },
         { "Install", "Automatic", NULL, VALUE_BOOLEAN, CONFIG_AT(automatic),
           .doc = "start it at boot or login", .effect = CONFIG_AT_BOOT },
+        { "Install", "NoFail", NULL, VALUE_BOOLEAN, CONFIG_AT(no_fail),
+          .doc = "boot or login neither waits for it nor minds when it fails",
+          .effect = CONFIG_AT_BOOT },
         { 0 },
 };
 

@@ -68,10 +68,13 @@ typedef struct Config {
         uint64_t cache_size;
         ConfigLogLevel log_level;
         /* [Install] */
-        bool automatic;
+        bool automatic, no_fail;
         /* For each key of the table where its value comes from, "file:line" or "--option"; NULL: it is a default. Only
          * a list has more than one. */
         char **sources[CONFIG_KEYS_MAX];
+        /* Set before reading by who needs no users, and cannot wait for a user database that is somewhere in the network: Owner= and
+         * Group= may be any name, and say nothing. */
+        bool without_users;
 } Config;
 
 /* All defaults of rawview.image(5). */

@@ -2,12 +2,11 @@
 #include "config/descriptor.h"
 
 #include "base/cleanup.h"
-#include "base/safe-path.h"
+#include "base/utf8.h"
+#include "config/folder.h"
 #include "config/value.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +26,7 @@ typedef struct Reading {
         char **drop_ins; /* paths, sorted by file name */
         size_t count;    /* of drop_ins */
         char **files;    /* read */
+        bool masked;
 } Reading;
 
 static void reading_done(Reading *reading)
@@ -39,6 +39,20 @@ static void reading_done(Reading *reading)
 void descriptor_done(Descriptor *d)
 {
         value_list_free(&d->files);
+}
+
+bool descriptor_name_is_valid(const char *name)
+{
+        uint32_t c = 0;
+
+        if (!*name || name[0] == '.' || strchr(name, '/') || strlen(name) > NAME_MAX - 16)
+                return false;
+        for (size_t len; *name; name += len) {
+                len = utf8_length(name, &c);
+                if (len == 0 || utf8_is_control(c))
+                        return false;
+        }
+        return true;
 }
 
 /* Also a link that leads nowhere, and what we may not look at: opening it says why. */
@@ -87,7 +101,8 @@ static int reading_take_main(Reading *reading, Err *err)
                 if (!reading_finds(file))
                         continue;
                 r = reading_take_file(reading, file, err);
-                if (r > 0)
+                reading->masked = r > 0;
+                if (reading->masked)
                         return err_set(err, EINVAL, "%s: is masked (it leads to /dev/null)", file);
                 return r;
         }
@@ -127,50 +142,20 @@ static int reading_add_drop_in(Reading *reading, const char *folder, const char 
         return 0;
 }
 
-static void cleanup_folder(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
-
-static int reading_open_folder(const char *folder, DIR **ret, Err *err)
-{
-        _cleanup_close_ int found = -1, fd = -1;
-        Err why = { "" };
-
-        int r = safe_path_open(folder, PATH_RULE_TRUSTED, PATH_FOLDER, NULL, &found, &why);
-        if (r < 0)
-                return err_set(err, -r, "%s: %s%s", folder,
-                               r == -EPERM ? "" : "cannot open it: ", why.text);
-        r = safe_path_reopen(found, O_RDONLY | O_DIRECTORY, &fd);
-        if (r < 0)
-                return err_set(err, -r, "%s: cannot open it: %m", folder);
-        DIR *d = fdopendir(fd);
-        if (!d)
-                return err_set(err, errno, "%s: cannot open it: %m", folder);
-        fd_take(&fd);
-        *ret = d;
-        return 0;
-}
-
 static int reading_look_into(Reading *reading, const char *folder, Err *err)
 {
-        _cleanup_(cleanup_folder) DIR *d = NULL;
+        _cleanup_folder_ DIR *d = NULL;
+        const struct dirent *entry = NULL;
 
-        int r = reading_open_folder(folder, &d, err);
-        if (r < 0)
-                return r;
-        for (;;) {
-                errno = 0;
-                const struct dirent *entry = readdir(d);
-                if (!entry)
-                        return errno ? err_set(err, errno, "%s: cannot read it: %m", folder) : 0;
-                if (!reading_is_drop_in(entry->d_name))
-                        continue;
-                r = reading_add_drop_in(reading, folder, entry->d_name, err);
-                if (r < 0)
+        int r = folder_open(folder, &d, err);
+        while (r >= 0) {
+                r = folder_next(d, folder, &entry, err);
+                if (r < 0 || !entry)
                         return r;
+                if (reading_is_drop_in(entry->d_name))
+                        r = reading_add_drop_in(reading, folder, entry->d_name, err);
         }
+        return r;
 }
 
 static int reading_compare(const void *a, const void *b)
@@ -218,6 +203,7 @@ int descriptor_read(Config *c,
         };
 
         int r = reading_take_main(&reading, err);
+        ret->masked = reading.masked;
         if (r < 0)
                 return r;
         r = reading_take_drop_ins(&reading, err);

@@ -10,7 +10,12 @@
 typedef struct Descriptor {
         /* What was read, in this order; NULL-terminated. The first is NAME.image. */
         char **files;
+        bool masked; /* descriptor_read has failed because of that, and of nothing else */
 } Descriptor;
+
+/* What may stand before ".image", and for a unit's instance: UTF-8 without control characters and '/', not too long, no
+ * '.' at its start. */
+bool descriptor_name_is_valid(const char *name);
 
 /* `folders` is NULL-terminated; one that does not exist is none. Drop-ins are read in the order of their file names; of
  * those with the same name the one in the first folder counts. A link to /dev/null masks what has its name further

@@ -57,6 +57,11 @@ static int specifier_put_runtime(FILE *out, Err *err)
 
 static int specifier_put_user(FILE *out, Err *err)
 {
+        /* For root nobody is asked who may be out of reach early at boot. */
+        if (getuid() == 0) {
+                fputs("root", out);
+                return 0;
+        }
         const struct passwd *user = getpwuid(getuid());
         if (!user)
                 return err_set(err, EINVAL, "%%u: user %u has no name", getuid());

@@ -245,7 +245,7 @@ static int value_set_user(const ConfigKey *key, const char *text, Config *c, Err
 {
         uint32_t id = 0;
 
-        if (!value_parse_id(text, &id)) {
+        if (!value_parse_id(text, &id) && !c->without_users) {
                 const struct passwd *user = getpwnam(text);
                 if (!user)
                         return err_set(err, EINVAL,
@@ -261,7 +261,7 @@ static int value_set_group(const ConfigKey *key, const char *text, Config *c, Er
 {
         uint32_t id = 0;
 
-        if (!value_parse_id(text, &id)) {
+        if (!value_parse_id(text, &id) && !c->without_users) {
                 const struct group *group = getgrnam(text);
                 if (!group)
                         return err_set(err, EINVAL,
@@ -289,6 +289,12 @@ static int value_set_mode(const ConfigKey *key, const char *text, Config *c, Err
         return 0;
 }
 
+/* Nobody has looked up whom it means. */
+static bool value_is_unknown(const ConfigKey *key, const Config *c)
+{
+        return c->without_users && (key->type == VALUE_USER || key->type == VALUE_GROUP);
+}
+
 int value_set(const ConfigKey *key, const char *text, Config *c, Err *err)
 {
         static int (*const set[])(const ConfigKey *, const char *, Config *, Err *) = {
@@ -301,7 +307,7 @@ int value_set(const ConfigKey *key, const char *text, Config *c, Err *err)
 
         int r = set[key->type](key, text, c, err);
         if (r >= 0 && key->has_offset)
-                *(bool *)((char *)c + key->has_offset) = true;
+                *(bool *)((char *)c + key->has_offset) = !value_is_unknown(key, c);
         return r;
 }
 

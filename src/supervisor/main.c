@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -214,10 +213,11 @@ static int main_read_descriptor(Arguments *a, Config *c)
         EventSubject subject = { .instance = name };
         Err err = { "" };
 
-        if (!*name || name[0] == '.' || strchr(name, '/') || strlen(name) > NAME_MAX - 16) {
+        if (!descriptor_name_is_valid(name)) {
                 log_line(LOG_LEVEL_ERROR,
-                         "'%s' is no name of a descriptor: a '/' and a '.' at its start are not "
-                         "allowed (a '-' in a unit's name stands for '/', \\x2d for '-')",
+                         "'%s' is no name of a descriptor: '/', control characters and a '.' at "
+                         "its start are not allowed (a '-' in a unit's name stands for '/', \\x2d "
+                         "for '-')",
                          name);
                 return EX_USAGE;
         }

@@ -69,6 +69,7 @@ AllowOther=auto
 LogLevel=debug
 [Install]
 Automatic=on
+NoFail=1
 """,
     """[View]
 Writable=true

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """keys.py ROOT: rawview.image(5) describes each key of the table in config.c, in its section, and no other.
 
-Keys that a later version serves (.later), and those that are no option, are not described.
+Keys that a later version serves (.later) are not described.
 """
 import os
 import re
@@ -16,7 +16,7 @@ ENTRY = re.compile(r'\{ "(Image|View|Install)", "(\w+)", ("[\w-]+"|NULL),(.*?) \
 
 
 def check(root):
-    served = {(s, k) for s, k, option, rest in ENTRY.findall(tree.read(root, TABLE)) if option != "NULL" and ".later" not in rest}
+    served = {(s, k) for s, k, _, rest in ENTRY.findall(tree.read(root, TABLE)) if ".later" not in rest}
     if not served:
         return [f"{TABLE}: no table of keys that keys.py can read"]
     described = set()
@@ -38,13 +38,17 @@ def self_test():
           .doc = "a file", .later = true },
         { "View", "Mode", "mode", VALUE_MODE,
           .doc = "a mode" },
-        { "Install", "Automatic", NULL, VALUE_BOOLEAN },
+        { "Install", "Automatic", NULL, VALUE_BOOLEAN,
+          .doc = "at boot" },
 """
     page = "x(5)\n\n# NAME\n*No=*\n\n# [IMAGE] SECTION OPTIONS\n\n*Path=*\n\tSee *Mode=*.\n\n# [VIEW] SECTION OPTIONS\n\n"
-    with tree.made_up({TABLE: table, PAGE: page + "*Mode=*\n\tA mode.\n"}) as root:
+    last = "\n# [INSTALL] SECTION OPTIONS\n\n*Automatic=*\n\tA boolean.\n"
+    with tree.made_up({TABLE: table, PAGE: page + "*Mode=*\n\tA mode.\n" + last}) as root:
         tree.expect(check(root))
     with tree.made_up({TABLE: table, PAGE: page + "*Key=*\n\tA key.\n"}) as root:
-        tree.expect(check(root), "says nothing of [View] Mode=", "describes [View] Key=")
+        tree.expect(
+            check(root), "says nothing of [View] Mode=", "says nothing of [Install] Automatic=", "describes [View] Key="
+        )
 
 
 if __name__ == "__main__":

@@ -224,6 +224,8 @@ static void case_judge(const Case *t, int r, const Config *c, const Descriptor *
 {
         if (r != t->r || (t->text ? !strstr(err->text, t->text) : err->text[0] != '\0'))
                 fail_msg("%s: %d '%s'", t->name, r, err->text);
+        if (d->masked != (r < 0 && strstr(err->text, "is masked")))
+                fail_msg("%s: masked is not told from broken", t->name);
         if (r < 0) {
                 assert_null(d->files);
                 return;
@@ -313,6 +315,26 @@ static void test_too_many_drop_ins(void **state)
         assert_string_equal(err.text, "b/web.image.d: there are more than 256 drop-ins");
 }
 
+static void test_names(void **state)
+{
+        static const char *const good[] = { "web", "my disk", "a-b.c%d", "\xc3\xa4", "-" };
+        static const char *const bad[] = { "",       ".",    "..",    ".web", "a/b",
+                                           "../web", "a\nb", "a\x7f", "\xff", "a\xe2\x80\xae" };
+        char name[256];
+
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+                if (!descriptor_name_is_valid(good[i]))
+                        fail_msg("'%s' is refused", good[i]);
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                if (descriptor_name_is_valid(bad[i]))
+                        fail_msg("'%s' is taken", bad[i]);
+        memset(name, 'x', sizeof(name));
+        name[239] = '\0';
+        assert_true(descriptor_name_is_valid(name));
+        memcpy(name + 239, "x", 2);
+        assert_false(descriptor_name_is_valid(name));
+}
+
 /* What the tests write is for root and its owner, whoever runs them. */
 static int mask_setup(void **state)
 {
@@ -326,6 +348,7 @@ int main(void)
                 cmocka_unit_test(test_cases),
                 cmocka_unit_test(test_lists_over_several_files),
                 cmocka_unit_test(test_too_many_drop_ins),
+                cmocka_unit_test(test_names),
         };
         return cmocka_run_group_tests(tests, mask_setup, NULL);
 }

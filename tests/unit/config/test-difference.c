@@ -126,6 +126,7 @@ static void test_what_can_change(void **state)
                 { "Owner", CONFIG_SETS_OWNER },        { "Group", CONFIG_SETS_GROUP },
                 { "Mode", CONFIG_SETS_MODE },          { "CacheSize", CONFIG_SETS_CACHE_SIZE },
                 { "LogLevel", CONFIG_SETS_LOG_LEVEL }, { "Automatic", CONFIG_AT_BOOT },
+                { "NoFail", CONFIG_AT_BOOT },
         };
         const size_t count = sizeof(cases) / sizeof(cases[0]);
         _cleanup_config_ Config c;

@@ -56,6 +56,21 @@ static void test_wrong_values_say_what_is_allowed(void **state)
         }
 }
 
+/* For who cannot wait for a user database. */
+static void test_users_that_are_not_looked_up(void **state)
+{
+        _cleanup_config_ Config config;
+
+        config_init(&config);
+        config.without_users = true;
+        assert_int_equal(config_set_option(&config, "owner", "nobody-of-this-name", NULL), 0);
+        assert_int_equal(config_set_option(&config, "group", "nobody-of-this-name", NULL), 0);
+        assert_int_equal(config_set_option(&config, "mode", "0640", NULL), 0);
+        assert_false(config.has_owner);
+        assert_false(config.has_group);
+        assert_true(config.has_mode);
+}
+
 static void test_booleans(void **state)
 {
         static const struct {
@@ -129,6 +144,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_wrong_values_say_what_is_allowed),
+                cmocka_unit_test(test_users_that_are_not_looked_up),
                 cmocka_unit_test(test_booleans),
                 cmocka_unit_test(test_numbers_and_names),
                 cmocka_unit_test(test_lists_append_and_reset),

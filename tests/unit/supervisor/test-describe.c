@@ -67,7 +67,8 @@ static void test_json(void **state)
                 "\"key\": \"Group\", \"value\": null,",
                 "\"key\": \"Mode\", \"value\": \"0640\",",
                 "\"key\": \"CacheSize\", \"value\": 33554432,",
-                "\"key\": \"Automatic\", \"value\": false, \"sources\": []}\n  ]\n}\n",
+                "\"key\": \"Automatic\", \"value\": false, \"sources\": []},\n",
+                "\"key\": \"NoFail\", \"value\": false, \"sources\": []}\n  ]\n}\n",
         };
         _cleanup_config_ Config c;
 
@@ -96,7 +97,7 @@ static void test_human(void **state)
                 "\nOwner=17                                --owner\n",
                 "\nMode=0640                               --mode\n",
                 "\nCacheSize=32M                           --cache-size\n",
-                "\n\n[Install]\nAutomatic=no                            default\n",
+                "\n\n[Install]\nAutomatic=no                            default\nNoFail=no                               default\n",
         };
         _cleanup_config_ Config c;
 

@@ -115,7 +115,8 @@ typedef struct ViewStat {
 
 int view_get_stat(View *v, ViewStat *ret);
 
-/* The text of "user.rawview.image", ".format", ".state" or ".use" as new memory; free() it. ENODATA: no such name. */
+/* The text of "user.rawview.image", ".format", ".state" or ".use" as new memory; free() it. ENODATA: no such name.
+ * EOPNOTSUPP: nothing of that kind can be there. */
 int view_get_attribute(View *v, const char *name, char **ret);
 
 /* The names of these, each with its NUL, one after the other. */

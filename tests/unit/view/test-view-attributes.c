@@ -194,6 +194,7 @@ static void test_attributes(void **state)
                 { "user.rawview", -ENODATA, NULL },
                 { "security.capability", -ENODATA, NULL },
                 { "", -ENODATA, NULL },
+                { "trusted.libvirt.security.ref_dac", -EOPNOTSUPP, NULL },
         };
         Bench b;
 

@@ -5,15 +5,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum {
         LOOK_DEAD_MS = 2000,
         LOOK_READ_LEN = 4096,
+        LOOK_PID_DIGITS = 9,
 };
 
 static int look_stat(const void *name, int parent, void *result)
@@ -76,6 +81,86 @@ static int look_first(const void *name, int parent, void *result)
 int look_start_first(int parent, const char *name, Attempt *ret)
 {
         return attempt_start(look_first, name, parent, sizeof(LookResult), ret);
+}
+
+/* Who may not open it has its answer already. An open file of our own would be counted, so it comes last. */
+static int look_read_direct(int parent, const char *name, LookAnswer *answer)
+{
+        _Alignas(LOOK_READ_LEN) char buf[LOOK_READ_LEN];
+
+        _cleanup_close_ int fd = look_open(parent, name, O_RDONLY | O_DIRECT);
+        if (fd < 0)
+                return fd == -ENOTCONN || fd == -ECONNABORTED ? fd : 0;
+        if (read(fd, buf, sizeof(buf)) >= 0)
+                return 0;
+        answer->unreadable = true;
+        return errno == ENOTCONN || errno == ECONNABORTED ? -errno : 0;
+}
+
+static int look_ask_all(int parent, const char *name, LookDepth depth, LookAnswer *answer)
+{
+        char link[32];
+        struct statfs fs;
+
+        _cleanup_close_ int fd = look_open(parent, name, O_PATH);
+        if (fd < 0)
+                return fd;
+        if (fstatfs(fd, &fs) < 0)
+                return errno == ENOTCONN || errno == ECONNABORTED ? -errno : 0;
+        /* Somebody has unmounted it, and this is what lies beneath. */
+        if (fs.f_type != FUSE_SUPER_MAGIC)
+                return -ENOTCONN;
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t n = getxattr(link, "user.rawview.use", answer->use, sizeof(answer->use) - 1);
+        answer->use[n > 0 ? n : 0] = '\0';
+        return depth == LOOK_READ ? look_read_direct(parent, name, answer) : 0;
+}
+
+static int look_without_reading(const void *name, int parent, void *result)
+{
+        return look_ask_all(parent, name, LOOK_ASK, result);
+}
+
+static int look_with_reading(const void *name, int parent, void *result)
+{
+        return look_ask_all(parent, name, LOOK_READ, result);
+}
+
+int look_start(int parent, const char *name, LookDepth depth, Attempt *ret)
+{
+        return attempt_start(depth == LOOK_READ ? look_with_reading : look_without_reading, name,
+                             parent, sizeof(LookAnswer), ret);
+}
+
+int look_parse_use(const char *text, LookUse *ret)
+{
+        LookUse use = { 0 };
+        int at = 0;
+
+        if (sscanf(text, "readers=%" SCNu64 " writers=%" SCNu64 " errors=%" SCNu64 " pids=%n",
+                   &use.readers, &use.writers, &use.errors, &at) != 3 ||
+            at == 0)
+                return -EBADMSG;
+        for (const char *p = text + at; *p && use.pid_count < LOOK_PIDS_MAX;) {
+                size_t len = strspn(p, "0123456789");
+                if (len == 0 || len > LOOK_PID_DIGITS || (p[len] && p[len] != ','))
+                        return -EBADMSG;
+                use.pids[use.pid_count++] = (pid_t)strtol(p, NULL, 10);
+                p += len + (p[len] == ',');
+        }
+        *ret = use;
+        return 0;
+}
+
+static int look_sync(const void *nothing, int folder, void *result)
+{
+        sync();
+        return 0;
+}
+
+int look_start_sync(Attempt *ret)
+{
+        return attempt_start(look_sync, NULL, -1, 0, ret);
 }
 
 static int look_flush(const void *name, int parent, void *result)

@@ -28,6 +28,9 @@ enum {
         MANAGER_SERVING_MS = 30 * 1000,
         /* Opening takes as long as it takes: an image may be repaired, a disk slow. After this we say so. */
         MANAGER_PATIENCE_MS = 10 * 1000,
+        /* So long the service manager is asked for time, so often: a repair reads all tables of an image. */
+        MANAGER_OPENING_MS = 10 * 60 * 1000,
+        MANAGER_SAY_MS = 5 * 1000,
 };
 
 static int manager_catch_signals(Manager *m, Err *err)
@@ -103,7 +106,13 @@ static int manager_wait_until_open(Manager *m, Err *err)
         if (r != -ETIMEDOUT)
                 return r;
         log_line(LOG_LEVEL_NOTICE, "%s: is still being opened", m->config->path);
-        notify_status("", "%s is still being opened", m->config->path);
+        notify_status("", "%s is still being opened: a slow disk, or a repair", m->config->path);
+        for (int64_t end = watch_now_ms() + MANAGER_OPENING_MS; watch_now_ms() < end;) {
+                notify_ask_for_time(2 * MANAGER_SAY_MS);
+                r = manager_wait_for(m, STAGE_SEALED, MANAGER_SAY_MS, err);
+                if (r != -ETIMEDOUT)
+                        return r;
+        }
         return manager_wait_for(m, STAGE_SEALED, -1, err);
 }
 
@@ -113,6 +122,7 @@ static int manager_open_image(Manager *m, Err *err)
         Message message = { .kind = MESSAGE_IMAGE };
 
         m->phase = PHASE_SERVE;
+        notify_status("", "Opening %s", c->path);
         int r = worker_spawn(&m->worker, err);
         if (r >= 0)
                 r = privileges_reduce(PRIVILEGES_SPAWNED, NULL, err);
@@ -298,6 +308,7 @@ static int manager_serve(Manager *m, Err *err)
         Err flush_err = { "" };
         int flushed = 0, r = 0;
 
+        pulse_begin(m);
         while (!m->worker_gone && !m->stop_asked && m->failure_code == 0 && r >= 0)
                 r = watch_step(m, -1, -1);
         if (r < 0)
@@ -306,6 +317,7 @@ static int manager_serve(Manager *m, Err *err)
                 stop_by_force(m);
         else if (!m->worker_gone)
                 flushed = stop_view(m, &flush_err);
+        pulse_end(m);
         manager_unmount(m);
 
         r = manager_judge_end(m, err);
@@ -336,6 +348,7 @@ static int manager_fail(const Manager *m, int r, const Err *err)
  * we unmount. */
 static void manager_done(Manager *m)
 {
+        pulse_end(m);
         if (m->worker.pid > 0 && m->mount.fuse_fd >= 0)
                 stop_by_force(m);
         if (m->mount.id != 0)

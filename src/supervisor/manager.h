@@ -14,7 +14,9 @@
 #include "supervisor/init.h"
 #include "supervisor/mount.h"
 #include "supervisor/pid-file.h"
+#include "supervisor/pulse.h"
 #include "supervisor/spawn.h"
+#include "supervisor/status.h"
 #include "supervisor/target.h"
 
 #include <stdbool.h>
@@ -40,7 +42,7 @@ typedef enum Stage {
         STAGE_DONE, /* flushed and closed, or not: m->done says which */
 } Stage;
 
-typedef struct Manager {
+struct Manager {
         const Config *config;
         const ManagerOptions *options;
         EventSubject subject; /* as much of it as is known so far */
@@ -56,6 +58,11 @@ typedef struct Manager {
         int waiter; /* options->ready_fd until it was written to; -1: nobody waits for the view */
         bool worker_gone;
         PidFile pid_file;
+        Pulse pulse;
+        bool ending;                  /* STOPPING=1 was said */
+        char status[STATUS_TEXT_MAX]; /* as it was said last */
+        int64_t stop_end_ms;          /* until then time is asked for */
+        int64_t stop_said_ms;         /* when it was asked for last */
         MessageSealed sealed;
         MessageDone done;
         unsigned changes_unanswered; /* MESSAGE_CHANGE */
@@ -68,7 +75,7 @@ typedef struct Manager {
         int64_t fault_ms;
         unsigned fault_messages;
         uint64_t fault_count;
-} Manager;
+};
 
 /* Shows what `c` (settled) describes until it is unmounted or stopped. Logs what goes wrong; returns the exit status. */
 int manager_run(const Config *c, const ManagerOptions *options);

@@ -21,6 +21,11 @@ void notify_status(const char *statements, const char *fmt, ...)
         sd_notifyf(0, "%s%sSTATUS=%s", statements, *statements ? "\n" : "", text);
 }
 
+void notify_ask_for_time(int limit_ms)
+{
+        sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%lld", (long long)limit_ms * 1000);
+}
+
 void notify_failure(int code, const char *text)
 {
         char statement[32];

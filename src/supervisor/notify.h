@@ -9,5 +9,8 @@
 void notify_status(const char *statements, const char *fmt, ...)
         __attribute__((format(printf, 2, 3)));
 
+/* What we are at takes longer: until then, at least, the service manager does not lose patience. */
+void notify_ask_for_time(int limit_ms);
+
 /* Why we end: ERRNO= with the positive errno, and the text as the status. */
 void notify_failure(int code, const char *text);

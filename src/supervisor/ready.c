@@ -3,9 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/size.h"
 #include "supervisor/log-level.h"
-#include "supervisor/notify.h"
+#include "supervisor/status.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,16 +27,6 @@ static int ready_write_pid_file(Manager *m, Err *err)
 void ready_withdraw(Manager *m)
 {
         pid_file_withdraw(&m->pid_file);
-}
-
-static void ready_notify(const Manager *m)
-{
-        char size[SIZE_TEXT_MAX];
-        const char *path = m->image.layers[0].path;
-
-        notify_status("READY=1", "%s (%s, %s, %s) as %s", strrchr(path, '/') + 1, m->sealed.format,
-                      size_format(m->sealed.size, size),
-                      m->config->writable ? "writable" : "read-only", m->target.path);
 }
 
 static int ready_tell_command(Manager *m, Err *err)
@@ -84,7 +73,7 @@ int ready_announce(Manager *m, Err *err)
         int r = ready_write_pid_file(m, err);
         if (r < 0)
                 return r;
-        ready_notify(m);
+        status_ready(m);
         r = ready_tell_command(m, err);
         if (r < 0)
                 return r;

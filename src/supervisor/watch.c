@@ -281,9 +281,11 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 { .fd = extra_fd, .events = POLLIN },
                 /* A pipe that nobody reads any more is an error even to who asks for nothing. */
                 { .fd = m->waiter },
+                { .fd = pulse_fd(&m->pulse), .events = POLLIN },
         };
 
-        int n = poll(p, sizeof(p) / sizeof(p[0]), watch_limit(m, timeout_ms));
+        timeout_ms = pulse_limit(&m->pulse, watch_now_ms(), watch_limit(m, timeout_ms));
+        int n = poll(p, sizeof(p) / sizeof(p[0]), timeout_ms);
         if (n < 0 && errno != EINTR)
                 return -errno;
         if (n > 0 && p[0].revents)
@@ -295,6 +297,7 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
         if (n > 0 && p[2].revents)
                 watch_take_end(m);
         watch_end_late_worker(m);
+        pulse_step(m, watch_now_ms());
         return n > 0 && p[3].revents != 0;
 }
 

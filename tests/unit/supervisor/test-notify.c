@@ -1,54 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "supervisor/notify.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-/* A service manager, which hears one packet for each call. */
-static int manager_listen(void)
-{
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        char folder[] = "/tmp/rawview-notify-XXXXXX";
-
-        int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        assert_true(s >= 0);
-        assert_non_null(mkdtemp(folder));
-        snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
-        assert_int_equal(bind(s, (struct sockaddr *)&address, sizeof(address)), 0);
-        setenv("NOTIFY_SOCKET", address.sun_path, 1);
-        return s;
-}
-
-static void manager_close(int s)
-{
-        char *path = getenv("NOTIFY_SOCKET");
-
-        unlink(path);
-        *strrchr(path, '/') = '\0';
-        rmdir(path);
-        unsetenv("NOTIFY_SOCKET");
-        close(s);
-}
-
-static void expect_heard(int s, const char *wanted)
-{
-        char heard[2048];
-        ssize_t n = recv(s, heard, sizeof(heard) - 1, 0);
-
-        assert_true(n >= 0);
-        heard[n] = '\0';
-        assert_string_equal(heard, wanted);
-}
+#include "service-manager.h"
 
 static void test_a_status_is_one_line(void **state)
 {
@@ -60,6 +13,8 @@ static void test_a_status_is_one_line(void **state)
         expect_heard(s, "STATUS=?[2J??");
         notify_failure(5, "web.qcow2: x\nREADY=1");
         expect_heard(s, "ERRNO=5\nSTATUS=web.qcow2: x?READY=1");
+        notify_ask_for_time(90 * 60 * 1000);
+        expect_heard(s, "EXTEND_TIMEOUT_USEC=5400000000");
         manager_close(s);
 }
 
@@ -68,6 +23,7 @@ static void test_nobody_listens(void **state)
         unsetenv("NOTIFY_SOCKET");
         notify_status("READY=1", "well");
         notify_failure(5, "not so well");
+        notify_ask_for_time(1000);
 }
 
 int main(void)

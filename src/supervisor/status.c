@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor/status.h"
+
+#include "base/size.h"
+#include "supervisor/manager.h"
+#include "supervisor/notify.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *status_image_name(const Manager *m)
+{
+        const char *path = m->image.layers[0].path;
+        const char *slash = strrchr(path, '/');
+
+        return slash ? slash + 1 : path;
+}
+
+/* "; 3 readers", ", 1 writer" */
+static size_t status_add_count(
+        char *ret, size_t size, size_t len, const char *before, uint64_t count, const char *what)
+{
+        if (count == 0 || len >= size)
+                return len;
+        return len + (size_t)snprintf(ret + len, size - len, "%s%" PRIu64 " %s%s", before, count,
+                                      what, count == 1 ? "" : "s");
+}
+
+void status_format(const Manager *m, char *ret, size_t size)
+{
+        char disk[SIZE_TEXT_MAX];
+        const LookUse *use = &m->pulse.use;
+
+        size_t len =
+                (size_t)snprintf(ret, size, "%s (%s, %s, %s) as %s", status_image_name(m),
+                                 m->sealed.format, size_format(m->sealed.size, disk),
+                                 m->config->writable ? "writable" : "read-only", m->target.path);
+        len = status_add_count(ret, size, len, "; ", use->readers, "reader");
+        len = status_add_count(ret, size, len, use->readers > 0 ? ", " : "; ", use->writers,
+                               "writer");
+        if (use->errors > 0 && len < size) {
+                len = status_add_count(ret, size, len, "; ", use->errors, "I/O error");
+                if (len < size)
+                        len += (size_t)snprintf(ret + len, size - len, ", see the journal");
+        }
+        if (m->pulse.late && len < size)
+                snprintf(ret + len, size - len, "; does not answer");
+}
+
+static void status_send(Manager *m, const char *statements, const char *text)
+{
+        if (!*statements && strcmp(text, m->status) == 0)
+                return;
+        snprintf(m->status, sizeof(m->status), "%s", text);
+        notify_status(statements, "%s", text);
+}
+
+void status_ready(Manager *m)
+{
+        char text[STATUS_TEXT_MAX];
+
+        status_format(m, text, sizeof(text));
+        status_send(m, "READY=1", text);
+}
+
+void status_update(Manager *m)
+{
+        char text[STATUS_TEXT_MAX];
+
+        if (m->ending)
+                return;
+        status_format(m, text, sizeof(text));
+        status_send(m, "", text);
+}
+
+void status_ending(Manager *m, const char *fmt, ...)
+{
+        char text[STATUS_TEXT_MAX];
+        va_list args;
+
+        va_start(args, fmt);
+        int n = vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        if (n < 0)
+                return;
+        status_send(m, m->ending ? "" : "STOPPING=1", text);
+        m->ending = true;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The line of `systemctl status`: what is shown where, how many use it, and what is being waited for. It is sent only
+ * when it is another one than before. One thread.
+ */
+#pragma once
+
+#include <stddef.h>
+
+typedef struct Manager Manager;
+
+enum {
+        STATUS_TEXT_MAX = 1024,
+};
+
+/* "web.qcow2 (qcow2, 20G, writable) as /run/rawview/web; 3 readers". */
+void status_format(const Manager *m, char *ret, size_t size);
+
+/* Says READY=1 with it. */
+void status_ready(Manager *m);
+
+/* Tells how the view is now that it is served. Once its end has begun nothing is said here. */
+void status_update(Manager *m);
+
+/* What is being done at its end; the first of them with STOPPING=1. */
+void status_ending(Manager *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The last part of the image's path. */
+const char *status_image_name(const Manager *m);

@@ -34,3 +34,16 @@ void capabilities_bound(uint64_t mask)
                 if (!(mask & CAPABILITY_BIT(c)))
                         (void)prctl(PR_CAPBSET_DROP, c, 0UL, 0UL, 0UL);
 }
+
+bool capabilities_have_none(void)
+{
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+        if (syscall(SYS_capget, &header, sets) < 0)
+                return false;
+        for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+                if (sets[i].effective != 0)
+                        return false;
+        return true;
+}

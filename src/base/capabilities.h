@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CAPABILITY_BIT(number) (UINT64_C(1) << (number))
@@ -15,3 +16,6 @@ int capabilities_keep(uint64_t mask);
 /* What programs started from here on can have at most. Without CAP_SETPCAP it stays as it is, which takes nothing away
  * where no_new_privs holds. */
 void capabilities_bound(uint64_t mask);
+
+/* Root without a single one is root in name only: it cannot even become somebody else. */
+bool capabilities_have_none(void);

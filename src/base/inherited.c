@@ -3,8 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum {
+        /* More than the kernel lets anybody have. */
+        INHERITED_FD_MAX = 1 << 30,
+};
 
 int inherited_fill_stdio(void)
 {
@@ -25,14 +32,39 @@ static int inherited_close(unsigned first, unsigned last)
         return syscall(SYS_close_range, first, last, 0U) < 0 ? -errno : 0;
 }
 
-int inherited_close_rest(int keep)
+/* Whoever is to be kept stands at the end of what is closed. */
+static int inherited_close_up_to(int keep, unsigned *first)
 {
-        const unsigned first = STDERR_FILENO + 1;
-
         if (keep < 0)
-                return inherited_close(first, ~0U);
+                return 0;
         if (fcntl(keep, F_SETFD, FD_CLOEXEC) < 0)
                 return -errno;
-        int r = inherited_close(first, (unsigned)keep - 1);
-        return r < 0 ? r : inherited_close((unsigned)keep + 1, ~0U);
+        unsigned from = *first;
+        *first = (unsigned)keep + 1;
+        return inherited_close(from, (unsigned)keep - 1);
+}
+
+int inherited_close_rest(int keep, int also)
+{
+        unsigned first = STDERR_FILENO + 1;
+
+        int r = inherited_close_up_to(keep < also ? keep : also, &first);
+        if (r >= 0)
+                r = inherited_close_up_to(keep < also ? also : keep, &first);
+        return r < 0 ? r : inherited_close(first, ~0U);
+}
+
+int inherited_parse_path(const char *path, int *ret)
+{
+        static const char folder[] = "/dev/fd/";
+        char *end = NULL;
+
+        if (strncmp(path, folder, strlen(folder)) != 0)
+                return 0;
+        path += strlen(folder);
+        long fd = strtol(path, &end, 10);
+        if (*path < '0' || *path > '9' || *end || fd <= STDERR_FILENO || fd > INHERITED_FD_MAX)
+                return -EINVAL;
+        *ret = (int)fd;
+        return 1;
 }

@@ -21,6 +21,13 @@ int verb_list(int argc, char **argv);
 int verb_mount(int argc, char **argv);
 int verb_umount(int argc, char **argv);
 
+/* Without a verb: argv[0] is the program. With -o it is mount(8) that calls, and gets its exit statuses. */
+int verb_mount_unnamed(int argc, char **argv);
+
+/* What mount(8) and umount(8) call as mount.rawview, umount.fuse.rawview and the like. Return a MountExit. */
+int verb_mount_helper(int argc, char **argv);
+int verb_umount_helper(int argc, char **argv);
+
 /* One line "rawview: FILE: TEXT" on stderr. Returns CLI_FAILURE. */
 int cli_fail(const char *file, const Err *err);
 

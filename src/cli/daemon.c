@@ -2,25 +2,28 @@
 #include "cli/daemon.h"
 
 #include "base/cleanup.h"
+#include "base/inherited.h"
 #include "base/log.h"
 #include "build-config.h"
 #include "cli/cli.h"
+#include "cli/mount-exit.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define DAEMON_PROGRAM "rawviewd"
 
 enum {
-        /* Where rawviewd finds the pipe on which we wait. */
+        /* Where rawviewd finds the pipe on which we wait; the second one where the first is taken. */
         DAEMON_READY_FD = 3,
+        DAEMON_READY_FD_ELSE = 4,
         DAEMON_EXEC_FAILED = 127,
 };
 
@@ -95,36 +98,50 @@ static void daemon_find(char ret[PATH_MAX])
         snprintf(ret, PATH_MAX, RAWVIEW_LIBEXECDIR "/" DAEMON_PROGRAM);
 }
 
+/* The system, not the view, is what failed. */
+static int daemon_fail(const DaemonCommand *c)
+{
+        return c->for_mount ? (int)MOUNT_EXIT_SYSTEM : CLI_FAILURE;
+}
+
 int daemon_become(DaemonCommand *c)
 {
         char program[PATH_MAX];
 
         daemon_find(program);
+        if (c->kept_fd > 0)
+                fcntl(c->kept_fd, F_SETFD, 0);
         execv(program, c->words);
         log_line(LOG_LEVEL_ERROR, "cannot run %s: %m", program);
-        return CLI_FAILURE;
+        return daemon_fail(c);
 }
 
-/* It gets stderr until the view is up, and the pipe; nothing else of ours. A service manager that we may run under
- * is not told of it. */
+static int daemon_ready_fd(const DaemonCommand *c)
+{
+        return c->kept_fd == DAEMON_READY_FD ? DAEMON_READY_FD_ELSE : DAEMON_READY_FD;
+}
+
+/* It gets stderr until the view is up, the pipe, and the connection of a mount that is there already; nothing else of
+ * ours. A service manager that we may run under is not told of it. */
 static _Noreturn void daemon_child(DaemonCommand *c, int ready)
 {
+        int place = daemon_ready_fd(c);
+
         setsid();
         unsetenv("NOTIFY_SOCKET");
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (ready == DAEMON_READY_FD)
-                fcntl(ready, F_SETFD, 0);
-        else
-                dup2(ready, DAEMON_READY_FD);
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
-        syscall(SYS_close_range, DAEMON_READY_FD + 1U, ~0U, 0U);
+        if (ready != place)
+                dup2(ready, place);
+        inherited_close_rest(place, c->kept_fd > 0 ? c->kept_fd : -1);
+        fcntl(place, F_SETFD, 0);
         daemon_become(c);
         _exit(DAEMON_EXEC_FAILED);
 }
 
-/* Prints what came from rawviewd: the path of the view. */
-static bool daemon_read_answer(int fd)
+/* Prints what came from rawviewd: the path of the view. mount(8) says itself, with -v, what is mounted where. */
+static bool daemon_read_answer(const DaemonCommand *c, int fd)
 {
         char answer[PATH_MAX + 1];
         size_t used = 0;
@@ -140,12 +157,13 @@ static bool daemon_read_answer(int fd)
         answer[used] = '\0';
         if (used == 0 || answer[used - 1] != '\n')
                 return false;
-        fputs(answer, stdout);
+        if (!c->for_mount)
+                fputs(answer, stdout);
         return true;
 }
 
 /* It has said itself what was wrong, unless it could not. */
-static int daemon_judge(pid_t pid)
+static int daemon_judge(const DaemonCommand *c, pid_t pid)
 {
         int status = 0;
         pid_t ended;
@@ -156,8 +174,30 @@ static int daemon_judge(pid_t pid)
         if (ended == pid && WIFSIGNALED(status))
                 log_line(LOG_LEVEL_ERROR, DAEMON_PROGRAM " was ended by signal %d (%s)",
                          WTERMSIG(status), strsignal(WTERMSIG(status)));
-        return ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == CLI_USAGE ? CLI_USAGE
-                                                                                     : CLI_FAILURE;
+        bool exited = ended == pid && WIFEXITED(status);
+        if (!c->for_mount)
+                return exited && WEXITSTATUS(status) == CLI_USAGE ? CLI_USAGE : CLI_FAILURE;
+        if (!exited)
+                return MOUNT_EXIT_BUG;
+        /* Status 0 without a view: it was told to stop. */
+        if (WEXITSTATUS(status) == 0)
+                return MOUNT_EXIT_INTERRUPTED;
+        return WEXITSTATUS(status) == DAEMON_EXEC_FAILED ? (int)MOUNT_EXIT_SYSTEM
+                                                         : WEXITSTATUS(status);
+}
+
+/* rawviewd sees that nobody waits any more, and takes the view away again. */
+static void daemon_interrupt(int signal)
+{
+        _exit(MOUNT_EXIT_INTERRUPTED);
+}
+
+static void daemon_expect_interrupts(void)
+{
+        static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
+
+        for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+                signal(caught[i], daemon_interrupt);
 }
 
 int daemon_start(DaemonCommand *c)
@@ -166,12 +206,12 @@ int daemon_start(DaemonCommand *c)
 
         int status = daemon_add(c, "--background");
         if (status == CLI_OK)
-                status = daemon_add(c, "--ready-fd=%d", DAEMON_READY_FD);
+                status = daemon_add(c, "--ready-fd=%d", daemon_ready_fd(c));
         if (status != CLI_OK)
-                return status;
+                return daemon_fail(c);
         if (pipe2(ends, O_CLOEXEC) < 0) {
                 log_line(LOG_LEVEL_ERROR, "cannot make a pipe: %m");
-                return CLI_FAILURE;
+                return daemon_fail(c);
         }
 
         _cleanup_close_ int ours = ends[0];
@@ -181,7 +221,9 @@ int daemon_start(DaemonCommand *c)
         close(ends[1]);
         if (pid < 0) {
                 log_line(LOG_LEVEL_ERROR, "cannot fork: %m");
-                return CLI_FAILURE;
+                return daemon_fail(c);
         }
-        return daemon_read_answer(ours) ? cli_end(CLI_OK) : daemon_judge(pid);
+        if (c->for_mount)
+                daemon_expect_interrupts();
+        return daemon_read_answer(c, ours) ? cli_end(CLI_OK) : daemon_judge(c, pid);
 }

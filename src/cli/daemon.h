@@ -7,12 +7,14 @@
 
 #include "base/err.h"
 
-#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct DaemonCommand {
         char **words; /* NULL-terminated; the first is the program's name */
         size_t count;
+        bool for_mount; /* it and we exit as mount(8) does, and the path of the view is not printed */
+        int kept_fd;    /* a descriptor that rawviewd gets under the same number; 0: none */
 } DaemonCommand;
 
 /* Adds one argument. Returns a CliExit. */
@@ -20,10 +22,10 @@ int daemon_add(DaemonCommand *c, const char *fmt, ...) __attribute__((format(pri
 
 void daemon_command_done(DaemonCommand *c);
 
-/* rawviewd instead of this process. Returns a CliExit, and only when that fails. */
+/* rawviewd instead of this process. Returns what to exit with, and only when that fails. */
 int daemon_become(DaemonCommand *c);
 
-/* rawviewd in the background; waits until the view is up and prints its path. Returns a CliExit. */
+/* rawviewd in the background; waits until the view is up and prints its path. Returns what to exit with. */
 int daemon_start(DaemonCommand *c);
 
 /* `path` as seen from the root; symbolic links stay, because rawviewd may live in another folder than we. free() *ret. */

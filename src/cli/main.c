@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct Verb {
         const char *name;
@@ -57,24 +56,12 @@ static int main_print_help(void)
         return cli_end(CLI_OK);
 }
 
-/* mount(8) calls its helper under a name of its own: mount.rawview IMAGE MOUNTPOINT -o OPTIONS. */
-static bool main_is_mount_helper(const char *program)
+/* mount(8) and umount(8) call their helpers under names of their own: mount.rawview, umount.fuse.rawview. */
+static bool main_is_helper(const char *program, const char *caller)
 {
         const char *slash = strrchr(program, '/');
-        return strncmp(slash ? slash + 1 : program, "mount.", strlen("mount.")) == 0;
-}
 
-/* Not a verb: an image to be mounted, or an option of mount, or a slip of the fingers. */
-static int main_run_without_verb(int argc, char **argv)
-{
-        const Verb *mount = verb_find("mount");
-        const char *word = argv[1];
-
-        if (word[0] != '-' && !strchr(word, '/') && access(word, F_OK) < 0)
-                return cli_usage(NULL, "'%s' is neither a command nor a file", word);
-        if (!mount)
-                return cli_usage(NULL, "'%s' is not a command", word);
-        return mount->run(argc, argv);
+        return strncmp(slash ? slash + 1 : program, caller, strlen(caller)) == 0;
 }
 
 int main(int argc, char **argv)
@@ -82,11 +69,10 @@ int main(int argc, char **argv)
         if (inherited_fill_stdio() < 0)
                 return CLI_FAILURE;
         log_open("rawview", LOG_LEVEL_NOTICE);
-        if (argc >= 1 && main_is_mount_helper(argv[0])) {
-                const Verb *mount = verb_find("mount");
-                if (mount)
-                        return mount->run(argc, argv);
-        }
+        if (argc >= 1 && main_is_helper(argv[0], "mount."))
+                return verb_mount_helper(argc, argv);
+        if (argc >= 1 && main_is_helper(argv[0], "umount."))
+                return verb_umount_helper(argc, argv);
         if (argc < 2)
                 return cli_usage(NULL, "which command, or which image?");
         if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
@@ -98,7 +84,7 @@ int main(int argc, char **argv)
 
         const Verb *verb = verb_find(argv[1]);
         if (!verb)
-                return main_run_without_verb(argc, argv);
+                return verb_mount_unnamed(argc, argv);
         argv[1] = verb->called;
         return verb->run(argc - 1, argv + 1);
 }

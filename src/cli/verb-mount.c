@@ -5,13 +5,15 @@
 #include "build-config.h"
 #include "cli/cli.h"
 #include "cli/daemon.h"
+#include "cli/mount-exit.h"
+#include "cli/mount-request.h"
 #include "config/config.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
         MOUNT_OPTIONS_MAX = 64,
@@ -23,24 +25,16 @@ enum {
         MOUNT_CONFIG,
 };
 
-typedef struct MountRequest {
-        Config config;         /* only to find mistakes early */
-        DaemonCommand command; /* what rawviewd gets */
+typedef struct MountCommand {
+        MountRequest request;
         bool foreground;
         bool ended; /* --help, --version: all is done */
         struct option options[MOUNT_OPTIONS_MAX];
-} MountRequest;
+} MountCommand;
 
-static void mount_request_done(MountRequest *m)
+static void mount_command_done(MountCommand *m)
 {
-        config_done(&m->config);
-        daemon_command_done(&m->command);
-}
-
-/* Image and mount point are words of their own here. */
-static bool mount_is_word(const char *option)
-{
-        return strcmp(option, "path") == 0 || strcmp(option, "mount-point") == 0;
+        mount_request_done(&m->request);
 }
 
 static void mount_fill_options(struct option *to)
@@ -62,7 +56,7 @@ static void mount_fill_options(struct option *to)
 
         memcpy(to, own, sizeof(own));
         for (int i = 0; config_get_option((size_t)i, &o) && count < MOUNT_OPTIONS_MAX - 1; i++)
-                if (!mount_is_word(o.name))
+                if (!mount_request_is_path(o.name))
                         to[count++] = (struct option){
                                 .name = o.name,
                                 .has_arg = o.needs_value ? required_argument : optional_argument,
@@ -87,7 +81,7 @@ static int mount_print_help(void)
         for (size_t i = 0; config_get_option(i, &o); i++) {
                 const char *letter = "    ";
                 char left[64];
-                if (mount_is_word(o.name) || o.later)
+                if (mount_request_is_path(o.name) || o.later)
                         continue;
                 for (size_t l = 0; l < sizeof(letters) / sizeof(letters[0]); l++)
                         if (strcmp(o.name, letters[l].name) == 0)
@@ -109,89 +103,17 @@ static int mount_print_help(void)
         return cli_end(CLI_OK);
 }
 
-/* Sets an option here and for rawviewd. */
-static int mount_set(MountRequest *m, const char *name, const char *value)
-{
-        _cleanup_free_ char *absolute = NULL;
-        ConfigOption o;
-        Err err = { "" };
-        int r = 0;
-
-        for (size_t i = 0; config_get_option(i, &o); i++)
-                if (strcmp(o.name, name) == 0 && o.is_path && value)
-                        r = daemon_make_absolute(value, &absolute, &err);
-        if (absolute)
-                value = absolute;
-        if (r >= 0)
-                r = config_set_option(&m->config, name, value, &err);
-        if (r < 0)
-                return cli_usage("mount", "%s", err.text);
-        return daemon_add(&m->command, "--%s%s%s", name, value ? "=" : "", value ? value : "");
-}
-
-/* One word of -o. */
-static int mount_take_word(MountRequest *m, char *word)
-{
-        char *value = strchr(word, '=');
-
-        if (!*word)
-                return CLI_OK;
-        if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0)
-                return mount_set(m, "writable", word[1] == 'w' ? "yes" : "no");
-        if (value)
-                *value++ = '\0';
-        for (char *c = word; *c; c++)
-                if (*c == '_')
-                        *c = '-';
-        if (mount_is_word(word))
-                return cli_usage("mount", "there is no option '%s'", word);
-        return mount_set(m, word, value);
-}
-
-/* NAME[=VALUE],…; a backslash takes the next character as it is. */
-static int mount_take_words(MountRequest *m, const char *text)
-{
-        _cleanup_free_ char *word = malloc(strlen(text) + 1);
-        if (!word) {
-                log_line(LOG_LEVEL_ERROR, "-o: %m");
-                return CLI_FAILURE;
-        }
-        for (;;) {
-                char *to = word;
-                for (; *text && *text != ','; text++) {
-                        if (*text == '\\' && text[1])
-                                text++;
-                        *to++ = *text;
-                }
-                *to = '\0';
-                int status = mount_take_word(m, word);
-                if (status != CLI_OK || !*text)
-                        return status;
-                text++;
-        }
-}
-
-static int mount_take_pid_file(MountRequest *m, const char *file)
-{
-        _cleanup_free_ char *absolute = NULL;
-        Err err = { "" };
-
-        if (daemon_make_absolute(file, &absolute, &err) < 0)
-                return cli_usage("mount", "pidfile: %s", err.text);
-        return daemon_add(&m->command, "--pidfile=%s", absolute);
-}
-
-static int mount_take_option(MountRequest *m, int got)
+static int mount_take_option(MountCommand *m, int got)
 {
         ConfigOption o;
 
         switch (got) {
         case 'f':
-                return mount_set(m, "format", optarg);
+                return mount_request_set(&m->request, "format", optarg);
         case 'w':
-                return mount_set(m, "writable", "yes");
+                return mount_request_set(&m->request, "writable", "yes");
         case 'U':
-                return mount_set(m, "force-share", "yes");
+                return mount_request_set(&m->request, "force-share", "yes");
         case 'd':
                 m->foreground = false;
                 return CLI_OK;
@@ -199,16 +121,16 @@ static int mount_take_option(MountRequest *m, int got)
                 m->foreground = true;
                 return CLI_OK;
         case MOUNT_REQUIRE_SANDBOX:
-                return daemon_add(&m->command, "--require-sandbox");
+                return daemon_add(&m->request.command, "--require-sandbox");
         case MOUNT_CORE_DUMPS:
-                return daemon_add(&m->command, "--core-dumps");
+                return daemon_add(&m->request.command, "--core-dumps");
         case 'p':
-                return mount_take_pid_file(m, optarg);
+                return mount_request_set_pid_file(&m->request, optarg);
         case 'o':
-                return mount_take_words(m, optarg);
+                return mount_request_take_words(&m->request, optarg);
         case 'v':
         case 'q':
-                return daemon_add(&m->command, "-%c", got);
+                return daemon_add(&m->request.command, "-%c", got);
         case 'h':
                 m->ended = true;
                 return mount_print_help();
@@ -219,7 +141,7 @@ static int mount_take_option(MountRequest *m, int got)
         default:
                 if (got < MOUNT_CONFIG || !config_get_option((size_t)(got - MOUNT_CONFIG), &o))
                         return cli_see_help("mount");
-                return mount_set(m, o.name, optarg);
+                return mount_request_set(&m->request, o.name, optarg);
         }
 }
 
@@ -233,9 +155,8 @@ static void mount_spell_options(int argc, char **argv)
                                         *c = '-';
 }
 
-static int mount_parse(MountRequest *m, int argc, char **argv)
+static int mount_parse(MountCommand *m, int argc, char **argv)
 {
-        Err err = { "" };
         int got;
 
         mount_fill_options(m->options);
@@ -246,32 +167,50 @@ static int mount_parse(MountRequest *m, int argc, char **argv)
                         return status;
         }
         if (optind == argc)
-                return cli_usage("mount", "which image?");
+                return mount_request_refuse(&m->request, "which image?");
         if (argc - optind > 2)
-                return cli_usage("mount", "'%s' is one word too many", argv[optind + 2]);
-        int status = mount_set(m, "path", argv[optind]);
-        if (status == CLI_OK && argc - optind == 2)
-                status = mount_set(m, "mount-point", argv[optind + 1]);
-        if (status != CLI_OK)
-                return status;
+                return mount_request_refuse(&m->request, "'%s' is one word too many",
+                                            argv[optind + 2]);
+        return mount_request_take_paths(&m->request, argv[optind],
+                                        argc - optind == 2 ? argv[optind + 1] : NULL);
+}
 
-        int r = config_settle(&m->config, &err);
-        if (r >= 0)
-                return CLI_OK;
-        status = cli_fail(m->config.path, &err);
-        return r == -EINVAL ? CLI_USAGE : status;
+/* mount(8) by way of mount.fuse3 calls "rawview IMAGE MOUNTPOINT -o OPTIONS". */
+static bool mount_is_called_by_mount(int argc, char **argv)
+{
+        for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+                if (strncmp(argv[i], "-o", 2) == 0 || strncmp(argv[i], "--options", 9) == 0)
+                        return true;
+        return false;
+}
+
+static int mount_run(MountCommand *m, int argc, char **argv)
+{
+        bool for_mount = m->request.for_mount;
+
+        int status = mount_parse(m, argc, argv);
+        if (status == CLI_OK && !m->ended)
+                return mount_request_run(&m->request, m->foreground);
+        return for_mount ? (int)mount_exit_from(status) : status;
 }
 
 int verb_mount(int argc, char **argv)
 {
-        _cleanup_(mount_request_done) MountRequest m = { 0 };
+        _cleanup_(mount_command_done) MountCommand m = { 0 };
 
-        config_init(&m.config);
-        int status = mount_parse(&m, argc, argv);
-        if (status != CLI_OK || m.ended)
-                return status;
-        status = daemon_add(&m.command, "--for-command");
-        if (status != CLI_OK)
-                return status;
-        return m.foreground ? daemon_become(&m.command) : daemon_start(&m.command);
+        mount_request_init(&m.request);
+        return mount_run(&m, argc, argv);
+}
+
+/* Not a verb: an image to be mounted, or an option of mount, or a slip of the fingers. */
+int verb_mount_unnamed(int argc, char **argv)
+{
+        _cleanup_(mount_command_done) MountCommand m = { 0 };
+        const char *word = argv[1];
+
+        mount_request_init(&m.request);
+        m.request.for_mount = mount_is_called_by_mount(argc, argv);
+        if (!m.request.for_mount && word[0] != '-' && !strchr(word, '/') && access(word, F_OK) < 0)
+                return cli_usage(NULL, "'%s' is neither a command nor a file", word);
+        return mount_run(&m, argc, argv);
 }

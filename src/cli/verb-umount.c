@@ -5,6 +5,7 @@
 #include "base/mountinfo.h"
 #include "base/safe-path.h"
 #include "cli/cli.h"
+#include "cli/umount.h"
 #include "cli/view-look.h"
 
 #include <fcntl.h>
@@ -87,12 +88,13 @@ static int umount_hold(const MountEntry *e, int *ret, Err *err)
         return 0;
 }
 
-static int umount_as_root(int folder, const char *name, bool lazy, Err *err)
+static int umount_as_root(int folder, const char *name, UmountHow how, Err *err)
 {
         char path[PATH_MAX];
+        int flags = how == UMOUNT_LAZY ? MNT_DETACH : how == UMOUNT_FORCE ? MNT_FORCE : 0;
 
         snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", folder, name);
-        if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+        if (umount2(path, UMOUNT_NOFOLLOW | flags) == 0)
                 return 0;
         if (errno == EBUSY)
                 return err_set(err, EBUSY, "the view is in use");
@@ -100,13 +102,13 @@ static int umount_as_root(int folder, const char *name, bool lazy, Err *err)
 }
 
 /* The daemon ends when it has flushed and closed the image. */
-static int umount_wait(int daemon, Err *err)
+static int umount_wait(int daemon, int limit_ms, Err *err)
 {
         struct pollfd p = { .fd = daemon, .events = POLLIN };
         int ready = 0;
 
         do
-                ready = poll(&p, 1, UMOUNT_WAIT_MS);
+                ready = poll(&p, 1, limit_ms);
         while (ready < 0 && errno == EINTR);
         if (ready == 0)
                 return err_set(err, ETIMEDOUT,
@@ -114,7 +116,23 @@ static int umount_wait(int daemon, Err *err)
         return 0;
 }
 
-static int umount_view(const MountEntry *e, Err *err)
+/* The pid is what a worker says, which may be a guest's by now: only a daemon is waited for. */
+static int umount_open_daemon(const ViewLook *look)
+{
+        char path[32], name[32] = "";
+        pid_t pid = view_look_pid(look);
+        _cleanup_close_ int daemon = pid > 0 ? pidfd_open(pid, 0) : -1;
+
+        if (daemon < 0)
+                return -1;
+        snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, name, sizeof(name) - 1) < 0 || strcmp(name, "rawviewd\n") != 0)
+                return -1;
+        return fd_take(&daemon);
+}
+
+static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *err)
 {
         const char *name = strrchr(e->target, '/') + 1;
         ViewLook look;
@@ -124,15 +142,14 @@ static int umount_view(const MountEntry *e, Err *err)
         if (r < 0)
                 return r;
         view_look_in(folder, name, &look);
-        pid_t pid = view_look_pid(&look);
-        if (pid > 0)
-                daemon = pidfd_open(pid, 0);
-        bool lazy = look.condition == VIEW_STALE;
-        r = geteuid() == 0 ? umount_as_root(folder, name, lazy, err)
-                           : umount_as_user(e->target, lazy, err);
+        daemon = umount_open_daemon(&look);
+        if (look.condition == VIEW_STALE)
+                how = UMOUNT_LAZY;
+        r = geteuid() == 0 ? umount_as_root(folder, name, how, err)
+                           : umount_as_user(e->target, how == UMOUNT_LAZY, err);
         if (r < 0)
                 return r;
-        return daemon < 0 ? 0 : umount_wait(daemon, err);
+        return daemon < 0 || how == UMOUNT_LAZY ? 0 : umount_wait(daemon, limit_ms, err);
 }
 
 /* Root unmounts what root has named, and not what somebody's link leads to. */
@@ -181,7 +198,7 @@ static int umount_named(const MountTable *mounts, char **names)
                 Err err;
                 int r = umount_find(mounts, *name, &e, &err);
                 if (r >= 0)
-                        r = umount_view(e, &err);
+                        r = umount_view(e, UMOUNT_CLEAN, UMOUNT_WAIT_MS, &err);
                 if (r < 0)
                         status = cli_fail(*name, &err);
         }
@@ -197,6 +214,21 @@ static bool umount_is_ours(const MountEntry *e)
                 return true;
         return mount_options_have(e->super_options, "user_id", &owner) && owner &&
                strtoumax(owner, NULL, 10) == getuid();
+}
+
+int umount_path(const char *path, UmountHow how, int limit_ms, Err *err)
+{
+        _cleanup_mount_table_ MountTable mounts = { 0 };
+        const MountEntry *e = NULL;
+
+        int r = mount_table_read(&mounts, err);
+        if (r >= 0)
+                r = umount_find(&mounts, path, &e, err);
+        if (r < 0)
+                return r;
+        if (!umount_is_ours(e))
+                return err_set(err, EPERM, "was mounted by somebody else");
+        return umount_view(e, how, limit_ms, err);
 }
 
 static int umount_all(const MountTable *mounts, bool only_stale)
@@ -215,7 +247,7 @@ static int umount_all(const MountTable *mounts, bool only_stale)
                         if (look.condition != VIEW_STALE)
                                 continue;
                 }
-                if (umount_view(e, &err) < 0)
+                if (umount_view(e, UMOUNT_CLEAN, UMOUNT_WAIT_MS, &err) < 0)
                         status = cli_fail(e->target, &err);
         }
         return status;

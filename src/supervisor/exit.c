@@ -33,3 +33,27 @@ int exit_status(Phase phase, int code)
         }
         return EX_IOERR;
 }
+
+int exit_for_command(int status)
+{
+        if (status == EX_OK)
+                return 0;
+        return status == EX_USAGE ? 2 : 1;
+}
+
+int exit_for_mount(int status)
+{
+        switch (status) {
+        case EX_OK:
+                return 0;
+        case EX_USAGE:
+        case EX_NOPERM:
+                return 1;
+        case EX_OSERR:
+                return 2;
+        case EX_SOFTWARE:
+                return 4;
+        default:
+                return 32;
+        }
+}

@@ -16,3 +16,7 @@ typedef enum Phase {
 
 /* `code` is a positive errno. */
 int exit_status(Phase phase, int code);
+
+/* The same for others who wait for it, from what exit_status gave: as rawview(1) exits, and as mount(8) does. */
+int exit_for_command(int status);
+int exit_for_mount(int status);

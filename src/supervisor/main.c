@@ -9,11 +9,13 @@
 #include "config/search-path.h"
 #include "supervisor/describe.h"
 #include "supervisor/event.h"
+#include "supervisor/exit.h"
 #include "supervisor/log-level.h"
 #include "supervisor/manager.h"
 #include "supervisor/privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@ enum {
         MAIN_PID_FILE,
         MAIN_BACKGROUND,
         MAIN_FOR_COMMAND,
+        MAIN_FOR_MOUNT,
         MAIN_REQUIRE_SANDBOX,
         MAIN_CORE_DUMPS,
         MAIN_CHECK,
@@ -41,7 +44,7 @@ typedef struct Arguments {
         bool check; /* print what was understood, and nothing else */
         DescribeShape shape;
         ManagerOptions manager;
-        bool for_command; /* exit as rawview(1) does */
+        int (*exit_as)(int status); /* as rawview(1) or mount(8) do; NULL: as a service */
         struct option options[MAIN_OPTIONS_MAX];
 } Arguments;
 
@@ -56,6 +59,7 @@ static void main_fill_options(struct option *to)
                 { "pidfile", required_argument, NULL, MAIN_PID_FILE },
                 { "background", no_argument, NULL, MAIN_BACKGROUND },
                 { "for-command", no_argument, NULL, MAIN_FOR_COMMAND },
+                { "for-mount", no_argument, NULL, MAIN_FOR_MOUNT },
                 { "require-sandbox", no_argument, NULL, MAIN_REQUIRE_SANDBOX },
                 { "core-dumps", no_argument, NULL, MAIN_CORE_DUMPS },
                 { "check", optional_argument, NULL, MAIN_CHECK },
@@ -87,6 +91,7 @@ static int main_print_help(void)
              "  --check[=json]          print what the descriptor says, and show nothing\n"
              "  --core-dumps            let a worker that crashes leave a core: pieces of the image\n"
              "  --for-command           exit with 0, 1 or 2, as rawview does\n"
+             "  --for-mount             exit as mount(8) does\n"
              "  --pidfile=FILE          write the process id there once the view is up\n"
              "  --ready-fd=N            write the path of the view there once it is up\n"
              "  --require-sandbox       no view when the kernel lacks a part of the worker's sandbox\n"
@@ -161,7 +166,10 @@ static int main_take_option(Arguments *a, Config *c, int got)
                 a->manager.background = true;
                 return -1;
         case MAIN_FOR_COMMAND:
-                a->for_command = true;
+                a->exit_as = exit_for_command;
+                return -1;
+        case MAIN_FOR_MOUNT:
+                a->exit_as = exit_for_mount;
                 return -1;
         case MAIN_REQUIRE_SANDBOX:
                 a->manager.require_sandbox = true;
@@ -293,22 +301,25 @@ static PathRule main_choose_rule(const Arguments *a)
         return a->name ? PATH_RULE_OWNERS : PATH_RULE_LINKS;
 }
 
-/* What was open when we were started is nothing to us, and the less to those whom we start. */
-static int main_tidy(const Arguments *a)
+/* What was open when we were started is nothing to us, and the less to those whom we start; but for the connection of a
+ * mount that is there already. */
+static int main_tidy(Arguments *a, const Config *c)
 {
-        int r = inherited_close_rest(a->manager.ready_fd);
+        int r = inherited_parse_path(c->mount_point, &a->manager.fuse_fd);
+        if (r < 0) {
+                log_line(LOG_LEVEL_ERROR, "%s: is no descriptor from 3 on", c->mount_point);
+                return EX_USAGE;
+        }
+        if (r > 0 && fcntl(a->manager.fuse_fd, F_GETFD) < 0) {
+                log_line(LOG_LEVEL_ERROR, "%s: there is no such open descriptor", c->mount_point);
+                return EX_USAGE;
+        }
+        r = inherited_close_rest(a->manager.ready_fd, a->manager.fuse_fd);
         if (r >= 0)
                 return -1;
         log_line(LOG_LEVEL_ERROR, "--ready-fd: descriptor %d: %s", a->manager.ready_fd,
                  strerror(-r));
         return EX_USAGE;
-}
-
-static int main_simplify(int status)
-{
-        if (status == EX_OK)
-                return 0;
-        return status == EX_USAGE ? 2 : 1;
 }
 
 static int main_run(Arguments *a, Config *c, int argc, char **argv)
@@ -324,7 +335,7 @@ static int main_run(Arguments *a, Config *c, int argc, char **argv)
         if (status < 0 && a->check)
                 return main_describe(a, c);
         if (status < 0)
-                status = main_tidy(a);
+                status = main_tidy(a, c);
         if (status >= 0)
                 return status;
         a->manager.rule = main_choose_rule(a);
@@ -334,7 +345,7 @@ static int main_run(Arguments *a, Config *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-        Arguments a = { .manager.ready_fd = -1 };
+        Arguments a = { .manager = { .ready_fd = -1, .fuse_fd = -1 } };
         _cleanup_config_ Config c;
 
         config_init(&c);
@@ -343,5 +354,5 @@ int main(int argc, char **argv)
         log_open("rawview", LOG_LEVEL_NOTICE);
         int status = main_run(&a, &c, argc, argv);
         descriptor_done(&a.descriptor);
-        return a.for_command ? main_simplify(status) : status;
+        return a.exit_as ? a.exit_as(status) : status;
 }

@@ -7,6 +7,7 @@
 #include "base/size.h"
 #include "broker/user.h"
 #include "ipc/channel.h"
+#include "supervisor/adopt.h"
 #include "supervisor/image.h"
 #include "supervisor/look.h"
 #include "supervisor/notify.h"
@@ -55,7 +56,9 @@ static int manager_open_files(Manager *m, Err *err)
         const Config *c = m->config;
 
         m->phase = PHASE_TARGET;
-        int r = target_open(c->mount_point, m->options->rule, &m->target, err);
+        int r = m->options->fuse_fd < 0
+                        ? target_open(c->mount_point, m->options->rule, &m->target, err)
+                        : adopt_connection(m->options->fuse_fd, &m->target, &m->mount, err);
         if (r < 0)
                 return err_prefix(err, r, "%s", c->mount_point);
         m->subject.mount_point = m->target.path;
@@ -148,7 +151,9 @@ static int manager_open_image(Manager *m, Err *err)
 static int manager_mount(Manager *m, Err *err)
 {
         m->phase = PHASE_MOUNT;
-        int r = mount_view(&m->target, m->config, m->image.layers[0].path, &m->mount, err);
+        int r = m->mount.adopted ? 0
+                                 : mount_view(&m->target, m->config, m->image.layers[0].path,
+                                              &m->mount, err);
         if (r >= 0)
                 r = init_exchange(m->mount.fuse_fd, &m->init, err);
         return r < 0 ? err_prefix(err, r, "%s", m->target.path) : 0;
@@ -180,13 +185,16 @@ static int manager_start_serving(Manager *m, Err *err)
         return r == -ETIMEDOUT ? err_set(err, -r, "the worker does not begin to serve") : r;
 }
 
-/* A view that others cannot open and measure is not up, whatever the worker says. */
+/* A view that others cannot open and measure is not up, whatever the worker says. One whose mount we do not know is
+ * believed. */
 static int manager_look(Manager *m, Err *err)
 {
         int64_t end = watch_now_ms() + MANAGER_LOOK_MS;
         LookResult look = { 0 };
         Attempt a;
 
+        if (m->target.parent < 0)
+                return 0;
         int r = look_start_first(m->target.parent, m->target.name, &a);
         if (r < 0)
                 return err_set(err, -r, "cannot look at the view: %m");

@@ -28,6 +28,7 @@ typedef struct ManagerOptions {
         const char *pid_file; /* absolute; NULL: none */
         LogLevel level;       /* asked for with -v or -q; 0: LogLevel= decides */
         int ready_fd;         /* gets the path of the view once it is up; -1: none */
+        int fuse_fd; /* the connection of a mount that somebody else has made; -1: we mount */
         bool require_sandbox; /* no view when the kernel lacks any barrier around the worker */
         bool core_dumps;      /* a worker that crashes may leave a core, with pieces of the image */
         bool background;      /* lets go of the terminal once the view is up */

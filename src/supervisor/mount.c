@@ -223,7 +223,7 @@ int mount_abort(const Mount *m)
         char path[64];
         struct pollfd p = { .fd = m->fuse_fd };
 
-        if (m->fuse_fd < 0)
+        if (m->fuse_fd < 0 || m->device_minor == 0)
                 return -ENOENT;
         /* It has ended already, and its number may be another connection's by now. */
         if (poll(&p, 1, 0) > 0 && p.revents & POLLERR)

@@ -11,9 +11,10 @@
 typedef struct Mount {
         int fuse_fd; /* -1: none; kept until the end, or the connection would end with the worker */
         uint64_t id; /* in /proc/self/mountinfo; 0: not mounted (any more) */
-        unsigned device_major, device_minor;
+        unsigned device_major, device_minor; /* minor 0: not known */
         bool allow_other;
         bool allow_other_refused; /* auto, and it could not be had */
+        bool adopted;             /* somebody else has mounted, and unmounts; `id` is 0 */
 } Mount;
 
 #define MOUNT_NONE             \

@@ -43,7 +43,8 @@ void pulse_begin(Manager *m)
         int64_t watchdog_ms = pulse_get_watchdog_ms();
 
         m->pulse = (Pulse){
-                .running = true,
+                /* Where we do not know its mount, we cannot look. */
+                .running = m->target.parent >= 0,
                 .depth = LOOK_READ,
                 .watchdog_ms = watchdog_ms,
                 .interval_ms = pulse_choose_interval_ms(watchdog_ms),

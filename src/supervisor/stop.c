@@ -123,7 +123,7 @@ static int stop_flush(Manager *m, const StopUsers *users, Err *err)
         Attempt a;
 
         stop_refuse_opening(m, 0);
-        if (!m->config->writable)
+        if (!m->config->writable || m->target.parent < 0)
                 return 0;
         status_ending(m, "Writing to %s", status_image_name(m));
         stop_sync_devices(m, users);
@@ -223,6 +223,15 @@ static int stop_wait_for_flush(Manager *m, bool may_flush)
         return stop_wait(m, may_flush ? STOP_FLUSH_MS : STOP_ABORTED_MS);
 }
 
+/* Somebody else's mount stays where it is. The worker ends when we have nothing more to say to it. */
+static void stop_leave_mount(Manager *m)
+{
+        log_line(LOG_LEVEL_NOTICE, "%s: whoever has mounted it must unmount it: it is dead now",
+                 m->target.path);
+        if (m->worker.channel >= 0)
+                shutdown(m->worker.channel, SHUT_WR);
+}
+
 void stop_by_force(Manager *m)
 {
         pulse_end(m);
@@ -251,6 +260,8 @@ static int stop_in_order(Manager *m, Err *err)
                                     err);
         bool may_flush = m->config->writable && flushed >= 0;
         status_ending(m, "Unmounting %s", m->target.path);
+        if (m->mount.adopted)
+                stop_leave_mount(m);
         int r = stop_try_unmount(m, &users, &ignored);
         if (r >= 0) {
                 pulse_end(m);

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""manual.py PROGRAM PAGE: --help and the man page name the same commands and long options.
+"""manual.py PROGRAM PAGE [NAME]: --help and the man page name the same commands, long options and options of -o.
 
-PAGE is the .scd source. Of each command that stands beneath "Commands:" its own --help is read too. The part of the page that follows
-"# SEE ALSO" is not looked at, nor are options in lines that show another program (they begin with a blank or "$").
+PAGE is the .scd source, NAME what PROGRAM is called by. Of each command that stands beneath "Commands:" its own --help is read too. The
+part of the page that follows "# SEE ALSO" is not looked at, nor are options in lines that show another program (they begin with a blank
+or "$"). Options of -o stand beneath "Options of -o" in the help, and in the page at the head of paragraphs of "# MOUNT OPTIONS".
 """
 import os
 import re
@@ -16,8 +17,8 @@ import tree
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*[a-z0-9])")
 
 
-def help_text(program, *words):
-    run = subprocess.run([program, *words, "--help"], capture_output=True, text=True, timeout=20)
+def help_text(program, *words, called=None):
+    run = subprocess.run([called or program, *words, "--help"], executable=program, capture_output=True, text=True, timeout=20)
     if run.returncode:
         raise SystemExit(f"{' '.join([program, *words])} --help: exit {run.returncode}\n{run.stderr}")
     return run.stdout
@@ -35,15 +36,29 @@ def page_options(page):
     return set(OPTION.findall("\n".join(lines).replace("\\", "")))
 
 
-def check(program, page):
-    text = help_text(program)
+def help_words(text):
+    part = re.search(r"^Options of -o.*:\n((?:  .+\n)+)", text, re.M)
+    return set(re.findall(r"^  ([a-z-]+)", part.group(1), re.M)) if part else set()
+
+
+def page_words(text):
+    part = re.search(r"^# MOUNT OPTIONS\n(.*?)^# ", text, re.M | re.S)
+    heads = re.findall(r"\n\n(\*.*)\n\t", "\n" + part.group(1)) if part else []
+    return {word for head in heads for word in re.findall(r"\*([a-z-]+)\*", head)}
+
+
+def check(program, page, called=None):
+    text = help_text(program, called=called)
     verbs = commands(text)
     in_help = set(OPTION.findall(text + "".join(help_text(program, v) for v in verbs)))
     in_page, name = page_options(page), os.path.basename(page)
     headings = set(re.findall(r"^## (\w+)$", tree.read("", page), re.M))
+    words, words_in_page = help_words(text), page_words(tree.read("", page))
     return (
         [f"--{o}: in --help, not in {name}" for o in sorted(in_help - in_page)]
         + [f"--{o}: in {name}, not in --help" for o in sorted(in_page - in_help)]
+        + [f"{w}: an option of -o in --help, not in {name}" for w in sorted(words - words_in_page)]
+        + [f"{w}: an option of -o in {name}, not in --help" for w in sorted(words_in_page - words)]
         + [f"{v}: a command without a part of its own in {name}" for v in verbs if v not in headings]
         + [f"{h}: in {name}, and not a command" for h in sorted(headings - set(verbs))]
     )
@@ -54,7 +69,7 @@ def self_test():
 case $1 in
 verb) echo "  --inner=X  y" ;;
 mute) ;;
-*) printf 'Commands:\\n  verb   z\\n  mute   z\\n\\n-a --both | --only-help\\n' ;;
+*) printf 'Commands:\\n  verb   z\\n  mute   z\\n\\n-a --both | --only-help\\nOptions of -o:\\n  both=X  y\\n  word-in-help  y\\n' ;;
 esac
 """
     page = """prog(1)
@@ -67,6 +82,11 @@ esac
 *--inner*=_X_
 
 ## gone
+
+# MOUNT OPTIONS
+
+*both*=_X_, *word-in-page*
+\ty *not-a-word* z
 
 # SEE ALSO
 
@@ -81,6 +101,8 @@ esac
             "--only-page: in prog.1.scd",
             "mute: a command without",
             "gone: in prog.1.scd, and not a command",
+            "word-in-help: an option of -o in --help",
+            "word-in-page: an option of -o in prog.1.scd",
         )
 
 

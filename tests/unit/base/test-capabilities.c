@@ -78,6 +78,16 @@ static int child_ambient(void)
         return capabilities_keep(SOME) < 0 ? 12 : child_says(SOME, SOME, bounding);
 }
 
+static int child_down_to_none(void)
+{
+        if (capabilities_keep(CAPABILITY_BIT(CAP_WAKE_ALARM)) < 0)
+                return 10;
+        /* One with a number of the second word. */
+        if (capabilities_have_none())
+                return 11;
+        return capabilities_keep(0) < 0 || !capabilities_have_none() ? 12 : 0;
+}
+
 static void expect_child(const char *name, int (*child)(void))
 {
         int status = -1;
@@ -99,6 +109,7 @@ static void test_root(void **state)
         expect_child("the bounding set", child_bound);
         expect_child("the bounding set without CAP_SETPCAP", child_bound_without_right);
         expect_child("ambient ones", child_ambient);
+        expect_child("down to none", child_down_to_none);
 }
 
 static int child_without_any(void)
@@ -109,7 +120,7 @@ static int child_without_any(void)
         if (capabilities_keep(SOME) < 0)
                 return 11;
         capabilities_bound(0);
-        return child_says(0, 0, bounding);
+        return capabilities_have_none() ? child_says(0, 0, bounding) : 12;
 }
 
 static void test_user(void **state)

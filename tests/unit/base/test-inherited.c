@@ -64,35 +64,73 @@ static void test_missing_ones_become_null(void **state)
                 see_child(look_at_missing, missing);
 }
 
-static bool look_at_rest(int keep)
+static const int kept_pairs[][2] = {
+        { -1, -1 }, { 3, -1 }, { 4, -1 }, { 9, -1 }, { -1, 6 },
+        { 3, 4 },   { 4, 3 },  { 5, 9 },  { 9, 5 },  { 7, 7 },
+};
+
+static bool look_at_rest(int index)
 {
+        const int *kept = kept_pairs[index];
+
         for (int fd = 3; fd < 10; fd++)
                 dup2(0, fd);
-        if (inherited_close_rest(keep) != 0)
+        if (inherited_close_rest(kept[0], kept[1]) != 0)
                 return false;
-        for (int fd = 0; fd < 12; fd++)
-                if (is_open(fd) != (fd < 3 || fd == keep))
+        for (int fd = 0; fd < 12; fd++) {
+                bool keep = fd == kept[0] || fd == kept[1];
+                if (is_open(fd) != (fd < 3 || keep))
                         return false;
-        return keep < 0 || fcntl(keep, F_GETFD) == FD_CLOEXEC;
+                if (keep && fcntl(fd, F_GETFD) != FD_CLOEXEC)
+                        return false;
+        }
+        return true;
 }
 
 static void test_the_rest_is_closed(void **state)
 {
-        static const int keep[] = { -1, 3, 4, 9 };
-
-        for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++)
-                see_child(look_at_rest, keep[i]);
+        for (size_t i = 0; i < sizeof(kept_pairs) / sizeof(kept_pairs[0]); i++)
+                see_child(look_at_rest, (int)i);
 }
 
 static bool look_at_nothing_to_keep(int keep)
 {
         close(keep);
-        return inherited_close_rest(keep) == -EBADF;
+        return inherited_close_rest(keep, -1) == -EBADF && inherited_close_rest(-1, keep) == -EBADF;
 }
 
 static void test_what_is_to_be_kept_must_be_there(void **state)
 {
         see_child(look_at_nothing_to_keep, 5);
+}
+
+static void test_paths_of_descriptors(void **state)
+{
+        static const struct {
+                const char *path;
+                int result, fd;
+        } cases[] = {
+                { "/dev/fd/3", 1, 3 },
+                { "/dev/fd/1024", 1, 1024 },
+                { "/dev/fd/2", -EINVAL, -1 },
+                { "/dev/fd/", -EINVAL, -1 },
+                { "/dev/fd/x", -EINVAL, -1 },
+                { "/dev/fd/3x", -EINVAL, -1 },
+                { "/dev/fd/ 3", -EINVAL, -1 },
+                { "/dev/fd/+3", -EINVAL, -1 },
+                { "/dev/fd/99999999999999999999", -EINVAL, -1 },
+                { "/dev/fd", 0, -1 },
+                { "/proc/self/fd/3", 0, -1 },
+                { "/srv/dev/fd/3", 0, -1 },
+                { "", 0, -1 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                int fd = -1;
+                int r = inherited_parse_path(cases[i].path, &fd);
+                if (r != cases[i].result || fd != cases[i].fd)
+                        fail_msg("%s: %d, %d", cases[i].path, r, fd);
+        }
 }
 
 int main(void)
@@ -101,6 +139,7 @@ int main(void)
                 cmocka_unit_test(test_missing_ones_become_null),
                 cmocka_unit_test(test_the_rest_is_closed),
                 cmocka_unit_test(test_what_is_to_be_kept_must_be_there),
+                cmocka_unit_test(test_paths_of_descriptors),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

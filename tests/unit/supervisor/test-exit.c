@@ -38,10 +38,26 @@ static void test_what_people_are_promised(void **state)
         }
 }
 
+static void test_what_others_expect(void **state)
+{
+        static const struct {
+                int status, command, mount;
+        } cases[] = {
+                { 0, 0, 0 },  { 64, 2, 1 },  { 65, 1, 32 }, { 66, 1, 32 }, { 70, 1, 4 },
+                { 71, 1, 2 }, { 74, 1, 32 }, { 75, 1, 32 }, { 77, 1, 1 },  { 78, 1, 32 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                assert_int_equal(exit_for_command(cases[i].status), cases[i].command);
+                assert_int_equal(exit_for_mount(cases[i].status), cases[i].mount);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_people_are_promised),
+                cmocka_unit_test(test_what_others_expect),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

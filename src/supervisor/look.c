@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@ enum {
         LOOK_DEAD_MS = 2000,
         LOOK_READ_LEN = 4096,
         LOOK_PID_DIGITS = 9,
+        LOOK_EXEMPTED_TRIES = 1000,
+        LOOK_EXEMPTED_MS = 10,
 };
 
 static int look_stat(const void *name, int parent, void *result)
@@ -163,9 +166,20 @@ int look_start_sync(Attempt *ret)
         return attempt_start(look_sync, NULL, -1, 0, ret);
 }
 
+/* The worker hears that we may open the view by another way than it hears of our opening. */
+static int look_open_exempted(int parent, const char *name)
+{
+        for (int i = 0;; i++) {
+                int fd = look_open(parent, name, O_RDONLY);
+                if (fd != -ESHUTDOWN || i == LOOK_EXEMPTED_TRIES)
+                        return fd;
+                poll(NULL, 0, LOOK_EXEMPTED_MS);
+        }
+}
+
 static int look_flush(const void *name, int parent, void *result)
 {
-        _cleanup_close_ int fd = look_open(parent, name, O_RDONLY);
+        _cleanup_close_ int fd = look_open_exempted(parent, name);
         if (fd == -EACCES)
                 return 0;
         if (fd < 0)

@@ -74,6 +74,23 @@ static int broker_find_namer(Broker *b, int fd, Err *err)
         return 0;
 }
 
+/* What root alone sees may be more than what others may see, and then has to stay so. */
+static int broker_open_reference(
+        Broker *b, const ReferenceRules *rules, const MessageOpen *ask, Layer *ret, Err *err)
+{
+        ReferenceRules strict = *rules;
+        const char *namer = b->layers[ask->namer].path;
+
+        strict.others_see = true;
+        int r = reference_open(&strict, namer, ask->name, ask->writable, &ret->fd, &ret->path, err);
+        if (r >= 0 || rules->others_see)
+                return r;
+        r = reference_open(rules, namer, ask->name, ask->writable, &ret->fd, &ret->path, err);
+        if (r >= 0)
+                b->is_for_root = true;
+        return r;
+}
+
 static int broker_open(Broker *b, const ReferenceRules *rules, const MessageOpen *ask, Err *err)
 {
         if (b->count == BROKER_LAYERS_MAX)
@@ -85,8 +102,7 @@ static int broker_open(Broker *b, const ReferenceRules *rules, const MessageOpen
                                "opened for writing, and only for a writable view");
 
         Layer layer = { .fd = -1 };
-        int r = reference_open(rules, b->layers[ask->namer].path, ask->name, ask->writable,
-                               &layer.fd, &layer.path, err);
+        int r = broker_open_reference(b, rules, ask, &layer, err);
         if (r < 0)
                 return r;
         r = broker_lock(b, layer.fd, layer.path, ask->writable, err);

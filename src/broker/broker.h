@@ -54,6 +54,7 @@ typedef struct Broker {
         int refusal_code; /* why the last refusal was one; 0: there was none */
         Err refusal;
         bool lock_is_warned;
+        bool is_for_root; /* something was opened that would have been refused if others saw it */
 } Broker;
 
 /* Locks `fd`, the open image, which it takes over on success. EAGAIN: somebody else uses it. */

@@ -56,6 +56,11 @@ static int image_open_file(
                      : 0;
 }
 
+bool image_is_for_others(const Config *c)
+{
+        return (c->has_owner && c->owner != 0) || c->mode & 077;
+}
+
 /* Who else than root could write names into the image, and whether others than root see what it shows. */
 static int image_find_namer(
         int fd, const Config *c, const PathChooser *chooser, BrokerRules *rules, Err *err)
@@ -68,7 +73,7 @@ static int image_find_namer(
         rules->namers = st.st_gid;
         rules->has_namers = safe_path_is_shared(fd, &st);
         rules->has_namer = rules->namer != 0 || rules->has_namers;
-        rules->others_see = (c->has_owner && c->owner != 0) || c->mode & 077;
+        rules->others_see = image_is_for_others(c);
         return 0;
 }
 

@@ -144,6 +144,38 @@ static void test_refusals(void **state)
         }
 }
 
+/* What root alone may see is remembered: a view that is up can be shown to others later. */
+static void test_what_is_for_root_alone(void **state)
+{
+        static const struct {
+                bool others_see, by_owner, opened, for_root;
+        } cases[] = {
+                { false, true, true, false },
+                { false, false, true, true },
+                { true, true, true, false },
+                { true, false, false, false },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                BrokerRules rules = {
+                        .policy = REFERENCES_DIRECTORY,
+                        .has_namer = true,
+                        .namer = geteuid() + (cases[c].by_owner ? 0 : 1),
+                        .others_see = cases[c].others_see,
+                };
+                MessageOpen m = ask(0, false, "base.qcow2");
+                Message answer;
+                Broker i;
+                int fd = -1;
+
+                assert_int_equal(open_by(*state, "top.qcow2", rules, &i, NULL), 0);
+                assert_int_equal(broker_answer(&i, &m, &answer, &fd, NULL), 0);
+                assert_int_equal(answer.kind == MESSAGE_OPENED, cases[c].opened);
+                assert_int_equal(i.is_for_root, cases[c].for_root);
+                broker_done(&i);
+        }
+}
+
 static void test_writing_belongs_to_the_top_alone(void **state)
 {
         Broker i;
@@ -425,6 +457,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_layers_are_numbered_in_their_order),
                 cmocka_unit_test(test_refusals),
+                cmocka_unit_test(test_what_is_for_root_alone),
                 cmocka_unit_test(test_writing_belongs_to_the_top_alone),
                 cmocka_unit_test(test_the_image_is_locked),
                 cmocka_unit_test(test_what_shares_by_force_locks_nothing),

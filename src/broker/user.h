@@ -8,5 +8,5 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* False: we are not root, or there is no such user. */
+/* False: we are not root, or root without any capability (mount.fuse3 does that), or there is no such user. */
 bool broker_find_user(uint32_t *ret_uid, uint32_t *ret_gid);

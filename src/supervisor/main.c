@@ -12,11 +12,14 @@
 #include "supervisor/exit.h"
 #include "supervisor/log-level.h"
 #include "supervisor/manager.h"
+#include "supervisor/pending.h"
 #include "supervisor/privileges.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +28,8 @@
 
 enum {
         MAIN_OPTIONS_MAX = 64,
+        /* A supervisor that is stopping takes no SIGHUP; one that waits for a user database may be late. */
+        MAIN_RELOAD_MS = 60 * 1000,
         /* Values that getopt_long gives; what it gives from MAIN_CONFIG on is an option of the table. */
         MAIN_VERSION = 256,
         MAIN_READY_FD,
@@ -35,6 +40,7 @@ enum {
         MAIN_REQUIRE_SANDBOX,
         MAIN_CORE_DUMPS,
         MAIN_CHECK,
+        MAIN_AWAIT_RELOAD,
         MAIN_CONFIG,
 };
 
@@ -45,6 +51,8 @@ typedef struct Arguments {
         DescribeShape shape;
         ManagerOptions manager;
         int (*exit_as)(int status); /* as rawview(1) or mount(8) do; NULL: as a service */
+        int argc;
+        char **argv;
         struct option options[MAIN_OPTIONS_MAX];
 } Arguments;
 
@@ -63,6 +71,7 @@ static void main_fill_options(struct option *to)
                 { "require-sandbox", no_argument, NULL, MAIN_REQUIRE_SANDBOX },
                 { "core-dumps", no_argument, NULL, MAIN_CORE_DUMPS },
                 { "check", optional_argument, NULL, MAIN_CHECK },
+                { "await-reload", required_argument, NULL, MAIN_AWAIT_RELOAD },
         };
         size_t count = sizeof(own) / sizeof(own[0]);
         ConfigOption o;
@@ -87,6 +96,7 @@ static int main_print_help(void)
              "Serves one view: the one that the descriptor NAME.image describes, or that of\n"
              "IMAGE. It is started by rawview@NAME.service or by 'rawview mount'.\n"
              "\n"
+             "  --await-reload=PID      return when that rawviewd has begun to reload\n"
              "  --background            let go of the terminal once the view is up\n"
              "  --check[=json]          print what the descriptor says, and show nothing\n"
              "  --core-dumps            let a worker that crashes leave a core: pieces of the image\n"
@@ -121,6 +131,23 @@ static int main_parse_fd(const char *text, int *ret)
                 return -EINVAL;
         *ret = (int)fd;
         return 0;
+}
+
+/* What systemd has to wait for is waited for where it looks, and no longer. */
+static int main_await_reload(const char *text)
+{
+        Err err = { "" };
+        char *end = NULL;
+
+        long pid = strtol(text, &end, 10);
+        if (*end || end == text || pid < 1 || pid > INT_MAX) {
+                log_line(LOG_LEVEL_ERROR, "--await-reload: '%s' is not a process", text);
+                return EX_USAGE;
+        }
+        if (pending_wait((pid_t)pid, SIGHUP, MAIN_RELOAD_MS, &err) >= 0)
+                return EX_OK;
+        log_line(LOG_LEVEL_ERROR, "--await-reload: %s", err.text);
+        return EX_TEMPFAIL;
 }
 
 static int main_take_check(Arguments *a, const char *shape)
@@ -177,6 +204,8 @@ static int main_take_option(Arguments *a, Config *c, int got)
         case MAIN_CORE_DUMPS:
                 a->manager.core_dumps = true;
                 return -1;
+        case MAIN_AWAIT_RELOAD:
+                return main_await_reload(optarg);
         case MAIN_CHECK:
                 return main_take_check(a, optarg);
         case '?':
@@ -193,18 +222,18 @@ static int main_take_option(Arguments *a, Config *c, int got)
         return EX_USAGE;
 }
 
-/* -1: go on; else the exit status. */
-static int main_scan(Arguments *a, Config *c, int argc, char **argv)
+/* -1: go on; else the exit status. So it is with all that follows. */
+static int main_scan(Arguments *a, Config *c)
 {
         int got;
 
         optind = 0;
-        while ((got = getopt_long(argc, argv, "hvq", a->options, NULL)) != -1) {
+        while ((got = getopt_long(a->argc, a->argv, "hvq", a->options, NULL)) != -1) {
                 int status = main_take_option(a, c, got);
                 if (status >= 0)
                         return status;
         }
-        a->name = argv[optind];
+        a->name = a->argv[optind];
         return -1;
 }
 
@@ -240,47 +269,68 @@ static int main_read_descriptor(Arguments *a, Config *c)
         return EX_CONFIG;
 }
 
-/* A view that is described on the command line alone, or a descriptor that the options overrule: they are read once
- * more after it. */
-static int main_read(Arguments *a, Config *c, int argc, char **argv)
+static int main_settle(const Arguments *a, Config *c)
 {
-        int status = main_scan(a, c, argc, argv);
-        if (status >= 0)
-                return status;
-        log_open("rawview", log_level_choose(a->manager.level, c->log_level));
-        if (argc - optind > 1 || (a->name != NULL) == (c->path != NULL)) {
-                log_line(LOG_LEVEL_ERROR, "either the NAME of a descriptor or --path=IMAGE is "
-                                          "needed; see rawviewd --help");
-                return EX_USAGE;
-        }
-        if (!a->name)
-                return -1;
-        config_done(c);
-        config_init(c);
-        status = main_read_descriptor(a, c);
-        if (status < 0)
-                status = main_scan(a, c, argc, argv);
-        log_set_max(log_level_choose(a->manager.level, c->log_level));
-        return status;
-}
-
-static int main_configure(Arguments *a, Config *c, int argc, char **argv)
-{
+        EventSubject subject = { .instance = a->name };
         Err err = { "" };
 
-        int status = main_read(a, c, argc, argv);
-        if (status >= 0)
-                return status;
         int r = config_settle(c, &err);
         if (r >= 0)
                 return -1;
-        EventSubject subject = { .instance = a->name };
         if (a->name)
                 event_log(EVENT_DESCRIPTOR, &subject, -r, "%s: %s", a->descriptor.files[0],
                           err.text);
         else
                 log_line(LOG_LEVEL_ERROR, "%s", err.text);
         return EX_CONFIG;
+}
+
+/* The options overrule the descriptor. */
+static int main_read(Arguments *a, Config *c)
+{
+        int status = main_read_descriptor(a, c);
+        if (status < 0)
+                status = main_scan(a, c);
+        return status < 0 ? main_settle(a, c) : status;
+}
+
+/* A view that is described on the command line alone, or a descriptor. */
+static int main_configure(Arguments *a, Config *c)
+{
+        int status = main_scan(a, c);
+        if (status >= 0)
+                return status;
+        log_open("rawview", log_level_choose(a->manager.level, c->log_level));
+        if (a->argc - optind > 1 || (a->name != NULL) == (c->path != NULL)) {
+                log_line(LOG_LEVEL_ERROR, "either the NAME of a descriptor or --path=IMAGE is "
+                                          "needed; see rawviewd --help");
+                return EX_USAGE;
+        }
+        if (!a->name)
+                return main_settle(a, c);
+        config_done(c);
+        config_init(c);
+        status = main_read(a, c);
+        log_set_max(log_level_choose(a->manager.level, c->log_level));
+        return status;
+}
+
+/* The same as at the start, from the same words of the command line. */
+static int main_read_again(void *arg, Config *ret)
+{
+        const Arguments *first = arg;
+        Arguments again = {
+                .name = first->name,
+                .manager.ready_fd = -1,
+                .manager.fuse_fd = -1,
+                .argc = first->argc,
+                .argv = first->argv,
+        };
+
+        main_fill_options(again.options);
+        int status = main_read(&again, ret);
+        descriptor_done(&again.descriptor);
+        return status < 0 ? 0 : -EINVAL;
 }
 
 static int main_describe(const Arguments *a, const Config *c)
@@ -322,7 +372,7 @@ static int main_tidy(Arguments *a, const Config *c)
         return EX_USAGE;
 }
 
-static int main_run(Arguments *a, Config *c, int argc, char **argv)
+static int main_run(Arguments *a, Config *c)
 {
         Err err = { "" };
 
@@ -331,7 +381,7 @@ static int main_run(Arguments *a, Config *c, int argc, char **argv)
                 return EX_OSERR;
         }
         main_fill_options(a->options);
-        int status = main_configure(a, c, argc, argv);
+        int status = main_configure(a, c);
         if (status < 0 && a->check)
                 return main_describe(a, c);
         if (status < 0)
@@ -340,19 +390,36 @@ static int main_run(Arguments *a, Config *c, int argc, char **argv)
                 return status;
         a->manager.rule = main_choose_rule(a);
         a->manager.instance = a->name;
+        if (a->name)
+                a->manager.read = main_read_again;
+        a->manager.read_arg = a;
         return manager_run(c, &a->manager);
+}
+
+/* One that comes before there is anything to reload is not lost, and does not end us. nohup(1) has it ignored. */
+static void main_hold_hangups(Arguments *a)
+{
+        struct sigaction before = { .sa_handler = SIG_DFL };
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGHUP);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        sigaction(SIGHUP, NULL, &before);
+        a->manager.ignores_hangup = before.sa_handler == SIG_IGN;
 }
 
 int main(int argc, char **argv)
 {
-        Arguments a = { .manager = { .ready_fd = -1, .fuse_fd = -1 } };
+        Arguments a = { .manager = { .ready_fd = -1, .fuse_fd = -1 }, .argc = argc, .argv = argv };
         _cleanup_config_ Config c;
 
+        main_hold_hangups(&a);
         config_init(&c);
         if (inherited_fill_stdio() < 0)
                 return EX_OSERR;
         log_open("rawview", LOG_LEVEL_NOTICE);
-        int status = main_run(&a, &c, argc, argv);
+        int status = main_run(&a, &c);
         descriptor_done(&a.descriptor);
         return a.exit_as ? a.exit_as(status) : status;
 }

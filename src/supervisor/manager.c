@@ -13,7 +13,9 @@
 #include "supervisor/notify.h"
 #include "supervisor/privileges.h"
 #include "supervisor/ready.h"
+#include "supervisor/reload.h"
 #include "supervisor/stop.h"
+#include "supervisor/terminal.h"
 #include "supervisor/watch.h"
 
 #include <errno.h>
@@ -34,21 +36,26 @@ enum {
         MANAGER_SAY_MS = 5 * 1000,
 };
 
-static int manager_catch_signals(Manager *m, Err *err)
+static int manager_catch(const int *caught, size_t count, int *ret, Err *err)
 {
-        static const int caught[] = { SIGTERM, SIGINT, SIGHUP };
         sigset_t set;
 
         sigemptyset(&set);
-        for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+        for (size_t i = 0; i < count; i++)
                 sigaddset(&set, caught[i]);
-        signal(SIGPIPE, SIG_IGN);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return err_set(err, errno, "cannot block signals: %m");
-        m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (m->signals < 0)
-                return err_set(err, errno, "cannot make a signalfd: %m");
-        return 0;
+        *ret = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        return *ret < 0 ? err_set(err, errno, "cannot make a signalfd: %m") : 0;
+}
+
+static int manager_catch_signals(Manager *m, Err *err)
+{
+        static const int ending[] = { SIGTERM, SIGINT }, hangup[] = { SIGHUP };
+
+        signal(SIGPIPE, SIG_IGN);
+        int r = manager_catch(ending, 2, &m->signals, err);
+        return r < 0 ? r : manager_catch(hangup, 1, &m->hangups, err);
 }
 
 static int manager_open_files(Manager *m, Err *err)
@@ -159,6 +166,12 @@ static int manager_mount(Manager *m, Err *err)
         return r < 0 ? err_prefix(err, r, "%s", m->target.path) : 0;
 }
 
+void manager_get_owner(const Config *c, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+        *ret_uid = c->has_owner ? c->owner : geteuid();
+        *ret_gid = c->has_group ? c->group : getegid();
+}
+
 static int manager_start_serving(Manager *m, Err *err)
 {
         const Config *c = m->config;
@@ -170,8 +183,7 @@ static int manager_start_serving(Manager *m, Err *err)
         serve->init_answer_len = (uint32_t)m->init.answer_len;
         memcpy(serve->init_request, m->init.request, sizeof(serve->init_request));
         memcpy(serve->init_answer, m->init.answer, sizeof(serve->init_answer));
-        serve->uid = c->has_owner ? c->owner : geteuid();
-        serve->gid = c->has_group ? c->group : getegid();
+        manager_get_owner(c, &serve->uid, &serve->gid);
         serve->mode = c->mode;
         serve->allow_other = m->mount.allow_other;
         serve->supervisor_pid = getpid();
@@ -318,7 +330,10 @@ static int manager_serve(Manager *m, Err *err)
 
         pulse_begin(m);
         while (!m->worker_gone && !m->stop_asked && m->failure_code == 0 && r >= 0)
-                r = watch_step(m, -1, -1);
+                if (m->reload_asked)
+                        reload_run(m);
+                else
+                        r = watch_step(m, -1, -1);
         if (r < 0)
                 return err_set(err, -r, "cannot wait: %m");
         if (m->failure_code != 0)
@@ -367,9 +382,10 @@ static void manager_done(Manager *m)
         target_done(&m->target);
         broker_done(&m->image);
         cleanup_close(&m->signals);
+        cleanup_close(&m->hangups);
 }
 
-int manager_run(const Config *c, const ManagerOptions *options)
+int manager_run(Config *c, const ManagerOptions *options)
 {
         Manager m = {
                 .config = c,
@@ -382,7 +398,10 @@ int manager_run(const Config *c, const ManagerOptions *options)
                 .mount = MOUNT_NONE,
                 .pid_file = PID_FILE_NONE,
                 .signals = -1,
+                .hangups = -1,
                 .waiter = options->ready_fd,
+                .terminal = !options->read && !options->background && !options->ignores_hangup &&
+                            terminal_is_there(),
         };
         Err err = { "" };
 

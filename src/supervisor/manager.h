@@ -32,6 +32,11 @@ typedef struct ManagerOptions {
         bool require_sandbox; /* no view when the kernel lacks any barrier around the worker */
         bool core_dumps;      /* a worker that crashes may leave a core, with pieces of the image */
         bool background;      /* lets go of the terminal once the view is up */
+        bool ignores_hangup;  /* a terminal that goes away does not end the view either */
+        /* Reads the descriptor once more, as at the start, into what config_init has filled, and settles it. Logs itself
+         * why it fails. NULL: there is no descriptor. */
+        int (*read)(void *arg, Config *ret);
+        void *read_arg;
 } ManagerOptions;
 
 /* What has been heard of the worker, in this order. */
@@ -44,7 +49,7 @@ typedef enum Stage {
 } Stage;
 
 struct Manager {
-        const Config *config;
+        Config *config; /* how the view is shown */
         const ManagerOptions *options;
         EventSubject subject; /* as much of it as is known so far */
         Broker image;         /* it, and all that it names */
@@ -53,9 +58,13 @@ struct Manager {
         Mount mount;
         Init init;
         int signals; /* signalfd */
+        int hangups; /* the same for SIGHUP, which is read by reload_run only */
         Phase phase;
         Stage stage;
-        unsigned stop_asked; /* how often; twice means that it may cost data */
+        bool terminal;         /* the view ends with the terminal that it was started in */
+        bool reload_asked;     /* SIGHUP is waiting */
+        char reload_note[256]; /* what the last reload could not do, for STATUS; "": nothing */
+        unsigned stop_asked;   /* how often; twice means that it may cost data */
         int waiter; /* options->ready_fd until it was written to; -1: nobody waits for the view */
         bool worker_gone;
         PidFile pid_file;
@@ -78,5 +87,8 @@ struct Manager {
         uint64_t fault_count;
 };
 
-/* Shows what `c` (settled) describes until it is unmounted or stopped. Logs what goes wrong; returns the exit status. */
-int manager_run(const Config *c, const ManagerOptions *options);
+/* As whom the view of `c` shows itself. */
+void manager_get_owner(const Config *c, uint32_t *ret_uid, uint32_t *ret_gid);
+
+/* Shows what `c` (settled) describes until it is unmounted or stopped; what a reload changes, it changes in `c`. Logs what goes wrong; returns the exit status. */
+int manager_run(Config *c, const ManagerOptions *options);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 const char *status_image_name(const Manager *m)
 {
@@ -46,7 +47,9 @@ void status_format(const Manager *m, char *ret, size_t size)
                         len += (size_t)snprintf(ret + len, size - len, ", see the journal");
         }
         if (m->pulse.late && len < size)
-                snprintf(ret + len, size - len, "; does not answer");
+                len += (size_t)snprintf(ret + len, size - len, "; does not answer");
+        if (m->reload_note[0] && len < size)
+                snprintf(ret + len, size - len, "; %s", m->reload_note);
 }
 
 static void status_send(Manager *m, const char *statements, const char *text)
@@ -63,6 +66,17 @@ void status_ready(Manager *m)
 
         status_format(m, text, sizeof(text));
         status_send(m, "READY=1", text);
+}
+
+void status_reloading(Manager *m)
+{
+        char statements[64];
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        snprintf(statements, sizeof(statements), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                 (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+        status_send(m, statements, "Reading the descriptor again");
 }
 
 void status_update(Manager *m)

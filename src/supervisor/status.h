@@ -19,6 +19,9 @@ void status_format(const Manager *m, char *ret, size_t size);
 /* Says READY=1 with it. */
 void status_ready(Manager *m);
 
+/* Says RELOADING=1; status_ready() ends that. */
+void status_reloading(Manager *m);
+
 /* Tells how the view is now that it is served. Once its end has begun nothing is said here. */
 void status_update(Manager *m);
 

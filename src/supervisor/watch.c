@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "supervisor/terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -232,13 +233,21 @@ static void watch_take_signal(Manager *m)
 {
         struct signalfd_siginfo s;
 
-        if (read(m->signals, &s, sizeof(s)) != sizeof(s))
-                return;
-        if (s.ssi_signo == SIGTERM || s.ssi_signo == SIGINT)
+        if (read(m->signals, &s, sizeof(s)) == sizeof(s))
                 m->stop_asked++;
-        else if (s.ssi_signo == SIGHUP)
-                log_line(LOG_LEVEL_NOTICE, "%s: SIGHUP is ignored: there is nothing to reload",
-                         m->config->path);
+}
+
+/* The signal stays where it is, for reload_run. Without a terminal any more there is nobody to ask for another end, so
+ * this one is not made more urgent. */
+static void watch_take_hangup(Manager *m)
+{
+        m->reload_asked = true;
+        if (!m->terminal || terminal_is_there())
+                return;
+        log_line(LOG_LEVEL_NOTICE, "%s: the terminal is gone, and the view ends with it",
+                 m->config->path);
+        m->terminal = false;
+        m->stop_asked++;
 }
 
 /* Whoever started us was interrupted, and would never learn that the view is there. */
@@ -282,6 +291,7 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 /* A pipe that nobody reads any more is an error even to who asks for nothing. */
                 { .fd = m->waiter },
                 { .fd = pulse_fd(&m->pulse), .events = POLLIN },
+                { .fd = m->reload_asked ? -1 : m->hangups, .events = POLLIN },
         };
 
         timeout_ms = pulse_limit(&m->pulse, watch_now_ms(), watch_limit(m, timeout_ms));
@@ -290,6 +300,8 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 return -errno;
         if (n > 0 && p[0].revents)
                 watch_take_signal(m);
+        if (n > 0 && p[6].revents)
+                watch_take_hangup(m);
         if (n > 0 && p[4].revents)
                 watch_take_waiter_gone(m);
         if (n > 0 && p[1].revents)

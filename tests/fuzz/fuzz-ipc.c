@@ -191,11 +191,11 @@ static void receive_all(FuzzInput in, const int ends[2])
 }
 
 /* A Manager as far as it listens; what its image names is looked up in the folder. */
-static void manager_begin(Manager *m, const Config *c, int channel, uint64_t choice)
+static void manager_begin(Manager *m, Config *c, int channel, uint64_t choice)
 {
         ReferenceRules rules = fuzz_folder_rules(choice);
 
-        *m = (Manager){ .config = c, .worker = WORKER_NONE, .signals = -1 };
+        *m = (Manager){ .config = c, .worker = WORKER_NONE, .signals = -1, .hangups = -1 };
         m->worker.channel = channel;
         m->stage = (Stage)(choice >> 4) % 5;
         m->changes_unanswered = choice >> 7 & 1;

@@ -23,9 +23,6 @@ prepare() {
     for unit in 'rawview-loop@.service' 'xrawview@.service' 'rawviewer.service' 'other.service' 'rawview@a.timer'; do
         printf '[Timer]\nOnActiveSec=1d\nUnit=other.service\n[Service]\nType=oneshot\nExecStart=/usr/bin/touch /run/started\n' >"/etc/systemd/system/$unit"
     done
-    # Whether a member may is asked here; what a reload does is not.
-    mkdir -p /etc/systemd/system/rawview@.service.d
-    printf '[Service]\nExecReload=\nExecReload=true\n' >/etc/systemd/system/rawview@.service.d/reload.conf
     systemctl daemon-reload
 }
 

@@ -43,6 +43,22 @@ static void test_how_it_is_used(void **state)
         }
 }
 
+static void test_what_a_reload_left_undone(void **state)
+{
+        char path[] = "web.raw", mount_point[] = "/mp", text[STATUS_TEXT_MAX];
+        Config config = { .writable = false };
+        Manager m = { .config = &config,
+                      .image.layers[0].path = path,
+                      .sealed = { .size = 512, .format = "raw" },
+                      .target.path = mount_point,
+                      .pulse.use.readers = 1,
+                      .reload_note = "restart for MountPoint=" };
+
+        status_format(&m, text, sizeof(text));
+        assert_string_equal(
+                text, "web.raw (raw, 512B, read-only) as /mp; 1 reader; restart for MountPoint=");
+}
+
 static void test_said_when_it_has_changed(void **state)
 {
         char path[] = "web.raw", mount_point[] = "/mp";
@@ -76,6 +92,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_how_it_is_used),
+                cmocka_unit_test(test_what_a_reload_left_undone),
                 cmocka_unit_test(test_said_when_it_has_changed),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -33,9 +34,11 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
         int ends[2];
         sigset_t set;
 
-        *rig = (Rig){
-                .m = { .config = &rig->config, .stage = stage, .signals = -1, .waiter = -1 }
-        };
+        *rig = (Rig){ .m = { .config = &rig->config,
+                             .stage = stage,
+                             .signals = -1,
+                             .hangups = -1,
+                             .waiter = -1 } };
         config_init(&rig->config);
         rig->config.path = strdup("/dev/null");
         rig->m.image = (Broker){
@@ -46,9 +49,12 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
         };
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGHUP);
         sigprocmask(SIG_BLOCK, &set, NULL);
         rig->m.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        sigemptyset(&set);
+        sigaddset(&set, SIGHUP);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        rig->m.hangups = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 
         assert_int_equal(channel_pair(ends, NULL), 0);
         pid_t pid = fork();
@@ -75,6 +81,7 @@ static void rig_end(Rig *rig)
         worker_done(&rig->m.worker);
         broker_done(&rig->m.image);
         cleanup_close(&rig->m.signals);
+        cleanup_close(&rig->m.hangups);
         config_done(&rig->config);
 }
 
@@ -389,13 +396,57 @@ static void test_signals(void **state)
         Rig rig;
 
         rig_start(&rig, STAGE_SERVING, -1);
-        kill(getpid(), SIGHUP);
-        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
-        assert_int_equal(rig.m.stop_asked, 0);
         kill(getpid(), SIGTERM);
         assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
         assert_int_equal(rig.m.stop_asked, 1);
+        assert_false(rig.m.reload_asked);
         rig_end(&rig);
+}
+
+/* It waits for who reloads, and wakes nobody a second time. */
+static void test_a_hangup_stays_until_it_is_taken(void **state)
+{
+        struct signalfd_siginfo s;
+        Rig rig;
+
+        rig_start(&rig, STAGE_OPENING, -1);
+        kill(getpid(), SIGHUP);
+        assert_int_equal(watch_step(&rig.m, -1, 5000), 0);
+        assert_true(rig.m.reload_asked);
+        assert_int_equal(rig.m.stop_asked, 0);
+        int64_t before = watch_now_ms();
+        assert_int_equal(watch_step(&rig.m, -1, 50), 0);
+        assert_true(watch_now_ms() - before >= 40);
+        assert_int_equal(read(rig.m.hangups, &s, sizeof(s)), sizeof(s));
+        assert_int_equal(s.ssi_signo, SIGHUP);
+        rig_end(&rig);
+}
+
+/* This process leaves its terminal, if it has one, for a session of its own. */
+static void test_a_terminal_that_goes_away(void **state)
+{
+        struct signalfd_siginfo s;
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                Rig rig;
+                setsid();
+                rig_start(&rig, STAGE_SERVING, -1);
+                rig.m.terminal = true;
+                kill(getpid(), SIGHUP);
+                (void)watch_step(&rig.m, -1, 5000);
+                unsigned first = rig.m.stop_asked;
+                (void)!read(rig.m.hangups, &s, sizeof(s));
+                rig.m.reload_asked = false;
+                kill(getpid(), SIGHUP);
+                (void)watch_step(&rig.m, -1, 5000);
+                worker_kill(&rig.m.worker);
+                _exit(first == 1 && rig.m.stop_asked == 1 ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_something_else_to_wait_for(void **state)
@@ -431,6 +482,8 @@ int main(void)
                 cmocka_unit_test(test_how_a_worker_ends),
                 cmocka_unit_test(test_its_last_words_are_heard),
                 cmocka_unit_test(test_signals),
+                cmocka_unit_test(test_a_hangup_stays_until_it_is_taken),
+                cmocka_unit_test(test_a_terminal_that_goes_away),
                 cmocka_unit_test(test_something_else_to_wait_for),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,7 +18,9 @@ static struct {
         const char *program;
         LogLevel max;
         bool journal;
-} log_state = { .program = "rawview", .max = LOG_LEVEL_NOTICE };
+        bool kernel;
+        int fd;
+} log_state = { .program = "rawview", .max = LOG_LEVEL_NOTICE, .fd = STDERR_FILENO };
 
 /* systemd.exec(5): $JOURNAL_STREAM names device and inode of the stream that stderr was connected to. */
 static bool log_find_journal(void)
@@ -35,6 +38,32 @@ void log_open(const char *program, LogLevel max)
         log_state.program = program;
         log_state.max = max;
         log_state.journal = log_find_journal();
+}
+
+void log_open_kernel(void)
+{
+        const char *pid = getenv("SYSTEMD_EXEC_PID");
+
+        if (!pid || strtol(pid, NULL, 10) != getpid())
+                return;
+        /* In a container it may be a pipe that nobody reads. */
+        int fd = open("/dev/kmsg", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        log_state.kernel = true;
+        log_state.journal = false;
+        log_state.fd = fd;
+}
+
+/* Gives the length. */
+static int log_put_start(char *line, size_t size, LogLevel level)
+{
+        if (log_state.journal)
+                return snprintf(line, size, "<%d>", (int)level);
+        if (log_state.kernel)
+                return snprintf(line, size, "<%d>%s[%d]: ", (int)level, log_state.program,
+                                getpid());
+        return snprintf(line, size, "%s: ", log_state.program);
 }
 
 void log_set_max(LogLevel max)
@@ -59,8 +88,7 @@ void log_line(LogLevel level, const char *fmt, ...)
 
         int saved = errno;
         char line[2048];
-        int start = log_state.journal ? snprintf(line, sizeof(line), "<%d>", (int)level)
-                                      : snprintf(line, sizeof(line), "%s: ", log_state.program);
+        int start = log_put_start(line, sizeof(line), level);
         va_list args;
         va_start(args, fmt);
         errno = saved;
@@ -74,7 +102,7 @@ void log_line(LogLevel level, const char *fmt, ...)
         line[len++] = '\n';
 
         /* One write, so that lines of several processes do not mix; there is nobody to tell if it fails. */
-        ssize_t ignored = write(STDERR_FILENO, line, len);
+        ssize_t ignored = write(log_state.fd, line, len);
         (void)ignored;
         errno = saved;
 }

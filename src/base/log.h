@@ -18,6 +18,10 @@ typedef enum LogLevel {
 /* Lines less important than `max` are left out. `program` stands in front of each line on a terminal. */
 void log_open(const char *program, LogLevel max);
 
+/* Of a program that systemd has started as a generator all lines go to the kernel's log from here on: stderr leads nowhere
+ * then, and the journal may not be there yet, or wait for whoever waits for us. Of any other, nothing changes. */
+void log_open_kernel(void);
+
 /* Another level, with the same program and the same place to write to. */
 void log_set_max(LogLevel max);
 

@@ -33,14 +33,14 @@ FLOORS = {
     "fuse": {"base", "view"},
     "worker": ALL_BELOW_PROGRAMS,
     "supervisor": {"base", "broker", "config", "ipc", "lock", "reference"},
-    "generator": {"base", "config", "ipc", "reference"},
+    "generator": {"base", "config"},
     "cli": ALL_BELOW_PROGRAMS - {"fuse"},
 }
 
 # Headers of other projects that not everybody may include: prefix -> floors.
 LIBRARIES = {
     "fuse": {"fuse", "worker"},
-    "systemd/": {"supervisor", "generator", "cli"},
+    "systemd/": {"supervisor", "cli"},
     "json-c/": {"block", "cli", "view"},
     "json.h": {"block", "cli", "view"},
     "zlib.h": {"format"},

@@ -4,7 +4,7 @@
 
 A format library gives one symbol to the others, format_NAME (names that begin with NAME_ are its own affair), and uses
 only the floors below it, memory, text, arithmetic, mutexes, zlib and zstd: nothing that opens, reads, waits or looks
-around. The supervisor never reads an image: no pread, no library that unpacks one.
+around. The supervisor and the generator never read an image: no pread, no library that unpacks one.
 """
 import glob
 import os
@@ -28,7 +28,8 @@ FORMAT_MAY_USE = re.compile(
     |_*(asan|ubsan|tsan|lsan|sanitizer)_\w+|__gcov_\w+|llvm_gcov\w*""",
     re.X,
 )
-SUPERVISOR_MUST_NOT_USE = re.compile(r"p(read|readv|readv2|write|writev|writev2)(64)?(v2)?|inflate\w*|ZSTD_\w+|json_\w+|fuse_\w+")
+PRIVILEGED = ("src/rawviewd", "src/generator/rawview-generator", "src/generator/user/rawview-generator")
+PRIVILEGED_MUST_NOT_USE = re.compile(r"p(read|readv|readv2|write|writev|writev2)(64)?(v2)?|inflate\w*|ZSTD_\w+|json_\w+|fuse_\w+")
 
 
 def nm(path):
@@ -79,11 +80,11 @@ def check(build):
             if path != own:
                 inner = (libraries[own][0] & undefined) - {f"format_{name}"}
                 complaints += [f"{path}: uses {s}, which is format {name}'s own" for s in sorted(inner)]
-    supervisor = os.path.join(build, "src", "rawviewd")
-    if os.path.exists(supervisor):
-        for s in sorted(nm(supervisor)[1]):
-            if SUPERVISOR_MUST_NOT_USE.fullmatch(s):
-                complaints.append(f"src/rawviewd: uses {s}: the supervisor never looks into an image")
+    for program in PRIVILEGED:
+        path = os.path.join(build, program)
+        for s in sorted(nm(path)[1]) if os.path.exists(path) else ():
+            if PRIVILEGED_MUST_NOT_USE.fullmatch(s):
+                complaints.append(f"{program}: uses {s}: it never looks into an image")
     return complaints
 
 
@@ -103,7 +104,9 @@ def self_test():
         with tempfile.TemporaryDirectory() as alone:
             shutil.copytree(os.path.join(root, "src/format/good"), os.path.join(alone, "src/format/good"))
             tree.expect(check(alone))
-        subprocess.run([cc, "src/rawviewd.c", "-o", "src/rawviewd", "-w"], cwd=root, check=True)
+        os.mkdir(os.path.join(root, "src/generator"))
+        for program in PRIVILEGED[:2]:
+            subprocess.run([cc, "src/rawviewd.c", "-o", program, "-w"], cwd=root, check=True)
         tree.expect(
             check(root),
             "format bad: exports helper",
@@ -112,6 +115,7 @@ def self_test():
             "format bad: uses good_map",
             "libbad.a: uses good_map, which is format good's own",
             "src/rawviewd: uses pread",
+            "src/generator/rawview-generator: uses pread",
         )
 
 

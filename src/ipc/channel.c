@@ -221,8 +221,10 @@ int channel_receive(int channel, Message *ret, int *ret_fd, Err *err)
         _cleanup_message_ Message m = { 0 };
         struct iovec iov = { .iov_base = &m, .iov_len = sizeof(m) };
         struct msghdr packet;
+        unsigned resets = 0;
         ssize_t n;
 
+        /* The kernel tells first, and once, that the other side closed without reading all; what it said before follows. */
         do {
                 packet = (struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 };
                 if (ret_fd) {
@@ -230,7 +232,7 @@ int channel_receive(int channel, Message *ret, int *ret_fd, Err *err)
                         packet.msg_controllen = sizeof(control.bytes);
                 }
                 n = recvmsg(channel, &packet, MSG_CMSG_CLOEXEC);
-        } while (n < 0 && errno == EINTR);
+        } while (n < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
         if (n < 0 && errno == ECONNRESET)
                 return 0;
         if (n < 0)

@@ -162,6 +162,19 @@ static void test_an_unread_message_of_ours_does_not_hide_the_end(void **state)
         assert_int_equal(channel_receive(p->fds[1], &m, &fd, NULL), 0);
 }
 
+static void test_nor_does_it_hide_what_was_said_before_the_end(void **state)
+{
+        Pair *p = *state;
+        Message ours = { .kind = MESSAGE_ENDING }, theirs = { .kind = MESSAGE_DONE }, got;
+
+        assert_int_equal(channel_send(p->fds[0], &theirs, -1, NULL), 0);
+        assert_int_equal(channel_send(p->fds[1], &ours, -1, NULL), 0);
+        close(fd_take(&p->fds[0]));
+        assert_int_equal(channel_receive(p->fds[1], &got, NULL, NULL), 1);
+        assert_int_equal(got.kind, MESSAGE_DONE);
+        assert_int_equal(channel_receive(p->fds[1], &got, NULL, NULL), 0);
+}
+
 static void test_unknown_kinds_are_not_sent(void **state)
 {
         Pair *p = *state;
@@ -446,6 +459,7 @@ int main(void)
                 CASE(test_the_ends_do_not_survive_exec),
                 CASE(test_a_closed_end_is_the_end),
                 CASE(test_an_unread_message_of_ours_does_not_hide_the_end),
+                CASE(test_nor_does_it_hide_what_was_said_before_the_end),
                 CASE(test_unknown_kinds_are_not_sent),
                 CASE(test_packets_that_make_no_sense_are_refused),
                 CASE(test_descriptors_can_be_kept_out),

@@ -155,6 +155,18 @@ write_steadily() {
 }
 written() { [ "$(u1 getfattr --absolute-names --only-values -n user.rawview.state "$home/disk.qcow2" 2>/dev/null | sed -n 's/.*"writes":\([0-9]*\).*/\1/p')" -gt 20 ]; }
 
+# What can change while the view is up; system reload has the rest.
+test_reload() {
+    describe x '[Image]' 'Path=%h/disk.qcow2' '[View]' 'Writable=yes'
+    start x
+    closed_to u2
+    describe x '[Image]' 'Path=%h/disk.qcow2' '[View]' 'Writable=yes' 'Mode=0644'
+    u1 systemctl --user reload rawview@x
+    as u2 head -c 1 "$home/disk.qcow2" >/dev/null || fail "u2 cannot read the view with Mode=0644"
+    stop x
+    ok "reload"
+}
+
 test_stop_in_use() {
     local began writer
     describe x '[Image]' 'Path=%h/disk.qcow2' '[View]' 'Writable=yes'
@@ -260,10 +272,20 @@ test_logout() {
     sound
     ok "no more lingering: $((SECONDS - began)) s"
 
+    describe auto '[Image]' "Path=%h/my images/a disk.raw" 'Format=raw' '[View]' 'MountPoint=%t/rawview/%i' '[Install]' 'Automatic=yes'
+    describe bad '[Image]' "Path=%h/missing" '[Install]' 'Automatic=yes'
     log_in
     wait_for 20 state_is x active
+    wait_for 20 state_is auto active
     has_word first
-    ok "systemctl --user enable: up with the user's manager"
+    u1 cmp "/run/user/$uid/rawview/auto" $known || fail "the view differs from the disk"
+    wait_for 20 state_is bad failed
+    is "$(u1 systemctl --user is-active default.target)" active "default.target"
+    is "$(property auto SourcePath)" "$home/.config/rawview/auto.image" "SourcePath= by the generator"
+    rm "$home/.config/rawview"/{auto,bad}.image
+    u1 systemctl --user daemon-reload
+    is "$(state auto)" active "a view whose descriptor went away"
+    ok "systemctl --user enable, and Automatic=yes: up with the user's manager"
     exec 5<"$home/disk.qcow2"
     u1 systemd-run --user --quiet --unit=writer sh -c "while cat /dev/zero >$home/disk.qcow2; do :; done"
     wait_for 20 written
@@ -298,6 +320,7 @@ watcher=$!
 test_start
 test_private
 test_shared
+test_reload
 test_stop_in_use
 test_killed
 test_places

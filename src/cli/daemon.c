@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define DAEMON_PROGRAM "rawviewd"
 
@@ -121,8 +122,9 @@ static int daemon_ready_fd(const DaemonCommand *c)
         return c->kept_fd == DAEMON_READY_FD ? DAEMON_READY_FD_ELSE : DAEMON_READY_FD;
 }
 
-/* It gets stderr until the view is up, the pipe, and the connection of a mount that is there already; nothing else of
- * ours. A service manager that we may run under is not told of it. */
+/* It gets stderr until the view is up, the pipe, and the connection of a mount that is there already; stdin, if that is a
+ * terminal, where it may ask for a passphrase; nothing else of ours. A service manager that we may run under is not told
+ * of it. */
 static _Noreturn void daemon_child(DaemonCommand *c, int ready)
 {
         int place = daemon_ready_fd(c);
@@ -130,7 +132,8 @@ static _Noreturn void daemon_child(DaemonCommand *c, int ready)
         setsid();
         unsetenv("NOTIFY_SOCKET");
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        dup2(null, STDIN_FILENO);
+        if (!isatty(STDIN_FILENO))
+                dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
         if (ready != place)
                 dup2(ready, place);

@@ -44,7 +44,7 @@ static const ConfigKey config_keys[] = {
         { "Image", "AllowedPaths", "allowed-paths", VALUE_PATHS, CONFIG_AT(allowed_paths),
           .max = 4095, .doc = "further folders for --references=chain" },
         { "Image", "KeyFile", "key-file", VALUE_PATH, CONFIG_AT(key_file), .max = 4095,
-          .doc = "file that holds the passphrase", .later = true },
+          .doc = "file that holds the passphrase" },
         { "Image", "ForceShare", "force-share", VALUE_BOOLEAN, CONFIG_AT(force_share),
           .doc = "do not take or test image locks" },
         { "View", "MountPoint", "mount-point", VALUE_PATH, CONFIG_AT(mount_point), .max = 4095,
@@ -237,7 +237,6 @@ static int config_refuse_unserved(const Config *c, Err *err)
                 { "Partition", "partition", c->partition != NULL },
                 { "Offset", "view-offset", c->offset != 0 },
                 { "Size", "view-size", c->size != 0 },
-                { "KeyFile", "key-file", c->key_file != NULL },
         };
 
         for (size_t i = 0; i < sizeof(unserved) / sizeof(unserved[0]); i++)

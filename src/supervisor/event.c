@@ -41,6 +41,7 @@ static const struct {
         [EVENT_LOCKED] = { EVENT_ID_LOCKED, LOG_LEVEL_ERROR },
         [EVENT_OCCUPIED] = { EVENT_ID_OCCUPIED, LOG_LEVEL_ERROR },
         [EVENT_FORBIDDEN] = { EVENT_ID_FORBIDDEN, LOG_LEVEL_ERROR },
+        [EVENT_PASSPHRASE] = { EVENT_ID_PASSPHRASE, LOG_LEVEL_ERROR },
         [EVENT_MISSING] = { EVENT_ID_MISSING, LOG_LEVEL_ERROR },
         [EVENT_DESCRIPTOR] = { EVENT_ID_DESCRIPTOR, LOG_LEVEL_ERROR },
         [EVENT_FAILED] = { EVENT_ID_FAILED, LOG_LEVEL_ERROR },
@@ -168,6 +169,9 @@ static Event event_choose_for_content(int code)
                 return EVENT_NEEDS_REPAIR;
         case EOPNOTSUPP:
                 return EVENT_UNSUPPORTED;
+        case ENOKEY:
+        case EKEYREJECTED:
+                return EVENT_PASSPHRASE;
         default:
                 return event_choose_for_image(code);
         }

@@ -22,6 +22,7 @@ typedef enum Event {
         EVENT_LOCKED,   /* the image is in use */
         EVENT_OCCUPIED, /* the mount point is */
         EVENT_FORBIDDEN,
+        EVENT_PASSPHRASE, /* there is none, or it is wrong */
         EVENT_MISSING,
         EVENT_DESCRIPTOR,
         EVENT_FAILED, /* anything else for which there is no view */

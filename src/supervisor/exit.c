@@ -25,7 +25,9 @@ int exit_status(Phase phase, int code)
         case PHASE_OPEN:
                 if (broken)
                         return EX_IOERR;
-                return busy ? EX_TEMPFAIL : code == EACCES ? EX_NOPERM : EX_DATAERR;
+                if (code == EACCES || code == ENOKEY || code == EKEYREJECTED)
+                        return EX_NOPERM;
+                return busy ? EX_TEMPFAIL : EX_DATAERR;
         case PHASE_MOUNT:
                 return busy ? EX_TEMPFAIL : forbidden ? EX_NOPERM : EX_IOERR;
         case PHASE_SERVE:

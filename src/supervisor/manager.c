@@ -115,8 +115,12 @@ static int manager_wait_until_open(Manager *m, Err *err)
         int r = manager_wait_for(m, STAGE_SEALED, MANAGER_PATIENCE_MS, err);
         if (r != -ETIMEDOUT)
                 return r;
-        log_line(LOG_LEVEL_NOTICE, "%s: is still being opened", m->config->path);
-        notify_status("", "%s is still being opened: a slow disk, or a repair", m->config->path);
+        /* That a passphrase is awaited has been said. */
+        if (!m->unlock.is_asking) {
+                log_line(LOG_LEVEL_NOTICE, "%s: is still being opened", m->config->path);
+                notify_status("", "%s is still being opened: a slow disk, or a repair",
+                              m->config->path);
+        }
         for (int64_t end = watch_now_ms() + MANAGER_OPENING_MS; watch_now_ms() < end;) {
                 notify_ask_for_time(2 * MANAGER_SAY_MS);
                 r = manager_wait_for(m, STAGE_SEALED, MANAGER_SAY_MS, err);
@@ -258,6 +262,13 @@ static void manager_log_repair(const Manager *m)
                           m->image.layers[0].path);
 }
 
+static void manager_log_passphrase(const Manager *m)
+{
+        if (m->config->key_file && !m->unlock.is_given)
+                log_line(LOG_LEVEL_DEBUG, "%s: is not encrypted, and KeyFile= is not needed",
+                         m->image.layers[0].path);
+}
+
 static void manager_log_sandbox(const Manager *m)
 {
         const char *path = m->image.layers[0].path;
@@ -287,6 +298,7 @@ static int manager_start(Manager *m, Err *err)
         if (r < 0)
                 return err_prefix(err, r, "%s", m->config->path);
         manager_log_repair(m);
+        manager_log_passphrase(m);
         manager_log_sandbox(m);
         r = privileges_reduce(PRIVILEGES_SEALED, m->options->pid_file, err);
         if (r >= 0)
@@ -377,6 +389,7 @@ static void manager_done(Manager *m)
         if (m->mount.id != 0)
                 manager_unmount(m);
         ready_withdraw(m);
+        unlock_done(&m->unlock);
         worker_done(&m->worker);
         mount_done(&m->mount);
         target_done(&m->target);

@@ -18,6 +18,7 @@
 #include "supervisor/spawn.h"
 #include "supervisor/status.h"
 #include "supervisor/target.h"
+#include "supervisor/unlock.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,6 +74,7 @@ struct Manager {
         char status[STATUS_TEXT_MAX]; /* as it was said last */
         int64_t stop_end_ms;          /* until then time is asked for */
         int64_t stop_said_ms;         /* when it was asked for last */
+        Unlock unlock;
         MessageSealed sealed;
         MessageDone done;
         unsigned changes_unanswered; /* MESSAGE_CHANGE */

@@ -79,6 +79,29 @@ static void watch_take_open(Manager *m, const MessageOpen *ask)
                 watch_take_violation(m, err.text);
 }
 
+/* In either way the worker is not to be kept waiting when it cannot be answered. */
+static void watch_judge_unlock(Manager *m, int r, const Err *err)
+{
+        if (r < 0)
+                watch_take_violation(m, err->text);
+}
+
+static void watch_take_secret_wanted(Manager *m, const MessageSecretWanted *wanted)
+{
+        Err err = { "" };
+
+        int r = unlock_take(m, wanted, &err);
+        watch_judge_unlock(m, r, &err);
+}
+
+static void watch_go_on_unlocking(Manager *m, bool readable)
+{
+        Err err = { "" };
+
+        int r = unlock_go_on(m, readable, &err);
+        watch_judge_unlock(m, r, &err);
+}
+
 static void watch_take_fault(Manager *m, const MessageFault *f)
 {
         static const char *const operations[] = { "read", "write", "flush", "request" };
@@ -117,6 +140,7 @@ static void watch_take_failed(Manager *m, const MessageError *error)
         Err err;
 
         int r = broker_explain(&m->image, error, &err);
+        r = unlock_explain(&m->unlock, r, &err);
         watch_fail(m, -r, err.text[0] ? err.text : "the worker failed and does not say why");
 }
 
@@ -142,8 +166,10 @@ static bool watch_may_say(const Manager *m, uint32_t kind)
 {
         switch (kind) {
         case MESSAGE_OPEN:
+        case MESSAGE_SECRET_WANTED:
         case MESSAGE_SEALED:
-                return m->stage == STAGE_OPENING;
+                /* Who waits for a passphrase says nothing. */
+                return m->stage == STAGE_OPENING && !m->unlock.is_asking;
         case MESSAGE_FAILED:
                 return m->stage < STAGE_SERVING;
         case MESSAGE_SERVING:
@@ -162,7 +188,7 @@ static bool watch_may_say(const Manager *m, uint32_t kind)
 static void watch_take_message(Manager *m, const Message *message)
 {
         if (!watch_may_say(m, message->kind)) {
-                watch_take_violation(m, message->kind == MESSAGE_OPEN
+                watch_take_violation(m, message->kind == MESSAGE_OPEN && m->stage > STAGE_OPENING
                                                 ? "it asked for a file after it had said that it "
                                                   "needed none"
                                                 : "a message at the wrong time");
@@ -171,6 +197,9 @@ static void watch_take_message(Manager *m, const Message *message)
         switch (message->kind) {
         case MESSAGE_OPEN:
                 watch_take_open(m, &message->open);
+                break;
+        case MESSAGE_SECRET_WANTED:
+                watch_take_secret_wanted(m, &message->secret_wanted);
                 break;
         case MESSAGE_SEALED:
                 watch_take_sealed(m, &message->sealed);
@@ -260,6 +289,7 @@ static void watch_take_waiter_gone(Manager *m)
 /* What it may still take to end, or `timeout_ms` where that is less. */
 static int watch_limit(const Manager *m, int timeout_ms)
 {
+        timeout_ms = unlock_limit(&m->unlock, timeout_ms);
         if (m->end_ms == 0 || m->worker_gone)
                 return timeout_ms;
         int64_t left = m->end_ms - watch_now_ms();
@@ -292,6 +322,7 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 { .fd = m->waiter },
                 { .fd = pulse_fd(&m->pulse), .events = POLLIN },
                 { .fd = m->reload_asked ? -1 : m->hangups, .events = POLLIN },
+                { .fd = unlock_poll_fd(&m->unlock), .events = POLLIN },
         };
 
         timeout_ms = pulse_limit(&m->pulse, watch_now_ms(), watch_limit(m, timeout_ms));
@@ -304,6 +335,7 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 watch_take_hangup(m);
         if (n > 0 && p[4].revents)
                 watch_take_waiter_gone(m);
+        watch_go_on_unlocking(m, n > 0 && p[7].revents);
         if (n > 0 && p[1].revents)
                 watch_take_packet(m);
         if (n > 0 && p[2].revents)

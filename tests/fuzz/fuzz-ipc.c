@@ -193,9 +193,15 @@ static void receive_all(FuzzInput in, const int ends[2])
 /* A Manager as far as it listens; what its image names is looked up in the folder. */
 static void manager_begin(Manager *m, Config *c, int channel, uint64_t choice)
 {
+        /* A key file: nobody is asked. */
+        static const ManagerOptions options = { .rule = PATH_RULE_KERNEL };
         ReferenceRules rules = fuzz_folder_rules(choice);
 
-        *m = (Manager){ .config = c, .worker = WORKER_NONE, .signals = -1, .hangups = -1 };
+        *m = (Manager){ .config = c,
+                        .options = &options,
+                        .worker = WORKER_NONE,
+                        .signals = -1,
+                        .hangups = -1 };
         m->worker.channel = channel;
         m->stage = (Stage)(choice >> 4) % 5;
         m->changes_unanswered = choice >> 7 & 1;
@@ -240,7 +246,8 @@ static void supervise(FuzzInput in, int ends[2])
 {
         uint64_t choice = fuzz_take_number(&in, 2);
         ReferenceRules rules = fuzz_folder_rules(choice);
-        Config c = { .path = (char *)rules.top };
+        Config c = { .path = (char *)rules.top,
+                     .key_file = choice & 0x400 ? (char *)rules.top : (char *)"/dev/null" };
         Manager m;
 
         manager_begin(&m, &c, fd_take(&ends[0]), choice);
@@ -256,6 +263,7 @@ static void supervise(FuzzInput in, int ends[2])
                 fuzz_require(m.stage >= before, "a view's life goes forward");
                 require_manager(&m, &rules);
         }
+        unlock_done(&m.unlock);
         broker_done(&m.image);
         cleanup_close(&m.worker.channel);
 }

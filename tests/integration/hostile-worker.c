@@ -4,41 +4,23 @@
  * the first line of the image says, "ROLE [ARGUMENT]". It is not even confined. hostile-worker.sh knows the roles.
  */
 #include "base/cleanup.h"
+#include "hostile-guest.h"
 #include "ipc/channel.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 enum {
-        GUEST_LINE_MAX = 3000,
-        GUEST_REQUEST_MAX = (1 << 20) + 4096,
-        GUEST_XATTR_MAX = 64 << 10,
         /* As many as the kernel lets one message carry. */
         GUEST_FDS_MAX = 253,
 };
-
-typedef struct Guest {
-        int channel, image, fuse;
-        uint64_t size;      /* of the image */
-        uint64_t size_told; /* of the view */
-        uint32_t mode;
-        char line[GUEST_LINE_MAX];
-        const char *argument;
-        const char *format;
-        char *state; /* user.rawview.state */
-        atomic_bool answers;
-        bool talks_nonsense;
-} Guest;
 
 static _Noreturn void guest_stay(void)
 {
@@ -268,6 +250,39 @@ static void play_ask_forever(Guest *g)
         }
 }
 
+static bool guest_want(Guest *g, uint32_t layer, const char *what)
+{
+        Message m = { .kind = MESSAGE_SECRET_WANTED, .secret_wanted.layer = layer };
+
+        snprintf(m.secret_wanted.what, sizeof(m.secret_wanted.what), "%s", what);
+        return guest_say(g, &m) >= 0;
+}
+
+/* Wants the passphrase of a layer, in its own words; fails with what it learnt. */
+static void play_want(Guest *g)
+{
+        char *what = NULL, heard[MESSAGE_TEXT_MAX];
+        uint32_t layer = (uint32_t)strtoul(g->argument, &what, 10);
+        Message m;
+
+        (void)guest_want(g, layer, what + (*what == ' '));
+        if (channel_receive(g->channel, &m, NULL, NULL) <= 0)
+                _exit(1);
+        if (m.kind == MESSAGE_SECRET)
+                snprintf(heard, sizeof(heard), "heard %u bytes", m.secret.len);
+        else
+                snprintf(heard, sizeof(heard), "heard %d '%.300s'", m.error.code, m.error.text);
+        guest_say_error(g, MESSAGE_FAILED, EBADMSG, heard);
+}
+
+static void play_want_forever(Guest *g)
+{
+        Message m;
+
+        while (guest_want(g, 0, "luks") && channel_receive(g->channel, &m, NULL, NULL) > 0)
+                ;
+}
+
 /* What it inherited to write on. */
 static void play_scream(Guest *g)
 {
@@ -287,119 +302,6 @@ static void play_hang_up(Guest *g)
 }
 
 /* Serving. */
-
-static void guest_answer(
-        const Guest *g, const struct fuse_in_header *in, int error, const void *body, size_t len)
-{
-        struct fuse_out_header out = { .error = error, .unique = in->unique };
-        uint8_t buf[sizeof(out) + GUEST_XATTR_MAX];
-
-        if (error != 0)
-                len = 0;
-        out.len = (uint32_t)(sizeof(out) + len);
-        memcpy(buf, &out, sizeof(out));
-        if (len > 0)
-                memcpy(buf + sizeof(out), body, len);
-        if (write(g->fuse, buf, out.len) < 0)
-                return;
-}
-
-static void guest_answer_attr(const Guest *g, const struct fuse_in_header *in)
-{
-        struct fuse_attr_out out = {
-                .attr = { .ino = 1,
-                          .size = g->size_told,
-                          .mode = g->mode,
-                          .nlink = 1,
-                          .rdev = 0x0801,
-                          .blksize = 4096 },
-        };
-        guest_answer(g, in, 0, &out, sizeof(out));
-}
-
-static void guest_answer_xattr(const Guest *g, const struct fuse_in_header *in)
-{
-        const struct fuse_getxattr_in *ask = (const struct fuse_getxattr_in *)(in + 1);
-        const char *name = (const char *)(ask + 1);
-        const char *value = strcmp(name, "user.rawview.format") == 0  ? g->format
-                            : strcmp(name, "user.rawview.state") == 0 ? g->state
-                                                                      : NULL;
-        if (!value) {
-                guest_answer(g, in, -ENODATA, NULL, 0);
-                return;
-        }
-        struct fuse_getxattr_out out = { .size = (uint32_t)strlen(value) };
-        if (ask->size == 0)
-                guest_answer(g, in, 0, &out, sizeof(out));
-        else
-                guest_answer(g, in, out.size > ask->size ? -ERANGE : 0, value, out.size);
-}
-
-static void guest_answer_nonsense(const Guest *g, const struct fuse_in_header *in)
-{
-        struct fuse_in_header other = *in;
-        uint8_t bytes[4096] = { 0xff };
-
-        if (write(g->fuse, bytes, 3) >= 0 || write(g->fuse, bytes, sizeof(bytes)) >= 0)
-                return;
-        other.unique += 4242;
-        guest_answer(g, &other, 0, bytes, 100);
-        guest_answer(g, in, 4242, bytes, 0);
-        guest_answer(g, in, 0, bytes, sizeof(bytes));
-        guest_answer(g, in, 0, bytes, sizeof(bytes));
-}
-
-static void guest_answer_well(const Guest *g, const struct fuse_in_header *in)
-{
-        static const uint8_t zeroes[4096];
-        struct fuse_open_out open_out = { 0 };
-        struct fuse_statfs_out statfs_out = { 0 };
-
-        switch (in->opcode) {
-        case FUSE_GETATTR:
-                guest_answer_attr(g, in);
-                break;
-        case FUSE_OPEN:
-                guest_answer(g, in, 0, &open_out, sizeof(open_out));
-                break;
-        case FUSE_READ:
-                guest_answer(g, in, 0, zeroes, sizeof(zeroes));
-                break;
-        case FUSE_STATFS:
-                guest_answer(g, in, 0, &statfs_out, sizeof(statfs_out));
-                break;
-        case FUSE_GETXATTR:
-                guest_answer_xattr(g, in);
-                break;
-        case FUSE_RELEASE:
-        case FUSE_FLUSH:
-        case FUSE_FSYNC:
-                guest_answer(g, in, 0, NULL, 0);
-                break;
-        case FUSE_FORGET:
-        case FUSE_BATCH_FORGET:
-        case FUSE_INTERRUPT:
-                break;
-        default:
-                guest_answer(g, in, -ENOSYS, NULL, 0);
-        }
-}
-
-/* When the file system is gone it stays, as no honest worker does. */
-static void *guest_serve(void *arg)
-{
-        const Guest *g = arg;
-        struct fuse_in_header *in = malloc(GUEST_REQUEST_MAX);
-
-        while (in && (read(g->fuse, in, GUEST_REQUEST_MAX) > 0 || errno == ENOENT)) {
-                if (g->talks_nonsense)
-                        guest_answer_nonsense(g, in);
-                else if (g->answers)
-                        guest_answer_well(g, in);
-        }
-        free(in);
-        return NULL;
-}
 
 /* Until it has the mount. */
 static void guest_begin(Guest *g)
@@ -546,6 +448,8 @@ static const struct {
         { "ask-long", play_ask_long },
         { "ask-layer", play_ask_layer },
         { "ask-forever", play_ask_forever },
+        { "want", play_want },
+        { "want-forever", play_want_forever },
         { "scream", play_scream },
         { "hang-up", play_hang_up },
         { "never-serve", play_never_serve },

@@ -146,6 +146,12 @@ deaf-asker|ask-forever deaf|74|broke the rules
 asker|ask-forever|74|broke the rules.*asked for more than
 long-name|ask-long|74|broke the rules.*text without end
 no-layer|ask-layer|74|broke the rules.*layer 4294967295
+secret-back|kinds 15|74|broke the rules
+secret-late|kinds 5 14|74|broke the rules
+no-secret|want 0 luks|65|heard 126 .no passphrase.$
+no-secret-layer|want 1 luks|74|broke the rules.*passphrase of layer 1, which was never opened
+no-secret-word|want 0 \e[2J|74|broke the rules.*has a name that is none
+want-forever|want-forever|74|broke the rules.*asked for more than
 scream|scream|74|the worker ended with status 3'
 STARTED=()
 while IFS='|' read -r name line _ _; do

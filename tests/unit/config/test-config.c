@@ -66,7 +66,6 @@ static void test_refusals(void **state)
                 { { { "partition", "1" } }, -EOPNOTSUPP, "Partition=" },
                 { { { "view-offset", "1M" } }, -EOPNOTSUPP, "Offset= (--view-offset)" },
                 { { { "view-size", "1M" } }, -EOPNOTSUPP, "Size= (--view-size)" },
-                { { { "key-file", "/k" } }, -EOPNOTSUPP, "KeyFile=" },
                 { { { "growable", "yes" } }, -EINVAL, "Growable=yes (--growable) needs" },
                 { { { "snapshot", "s" }, { "writable", "yes" } },
                   -EINVAL,

@@ -284,6 +284,8 @@ static void test_choice(void **state)
                 { PHASE_OPEN, EOPNOTSUPP, EVENT_UNSUPPORTED },
                 { PHASE_OPEN, EAGAIN, EVENT_LOCKED },
                 { PHASE_OPEN, EACCES, EVENT_FORBIDDEN },
+                { PHASE_OPEN, ENOKEY, EVENT_PASSPHRASE },
+                { PHASE_OPEN, EKEYREJECTED, EVENT_PASSPHRASE },
                 { PHASE_OPEN, ENOENT, EVENT_MISSING },
                 { PHASE_OPEN, EIO, EVENT_IO_ERROR },
                 { PHASE_OPEN, ECHILD, EVENT_WORKER_DIED },

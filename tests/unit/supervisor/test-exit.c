@@ -24,6 +24,7 @@ static void test_what_people_are_promised(void **state)
                 { PHASE_OPEN, EBADMSG, 65 },      { PHASE_OPEN, EOPNOTSUPP, 65 },
                 { PHASE_OPEN, EUCLEAN, 65 },      { PHASE_OPEN, ENODATA, 65 },
                 { PHASE_OPEN, ENOENT, 65 },       { PHASE_OPEN, EACCES, 77 },
+                { PHASE_OPEN, ENOKEY, 77 },       { PHASE_OPEN, EKEYREJECTED, 77 },
                 { PHASE_OPEN, EIO, 74 },          { PHASE_OPEN, EAGAIN, 75 },
                 { PHASE_OPEN, ECHILD, 74 },       { PHASE_MOUNT, EPERM, 77 },
                 { PHASE_MOUNT, EACCES, 77 },      { PHASE_MOUNT, EBUSY, 75 },

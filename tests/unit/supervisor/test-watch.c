@@ -26,6 +26,7 @@
 typedef struct Rig {
         Manager m;
         Config config;
+        ManagerOptions options;
         int worker_end;
 } Rig;
 
@@ -35,12 +36,15 @@ static void rig_start(Rig *rig, Stage stage, int child_status)
         sigset_t set;
 
         *rig = (Rig){ .m = { .config = &rig->config,
+                             .options = &rig->options,
                              .stage = stage,
                              .signals = -1,
                              .hangups = -1,
                              .waiter = -1 } };
         config_init(&rig->config);
         rig->config.path = strdup("/dev/null");
+        /* Nobody is asked. */
+        rig->config.key_file = strdup("/nowhere/key");
         rig->m.image = (Broker){
                 .layers[0] = { .fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
                                .path = strdup("/tmp/no-such-folder/a.qcow2") },
@@ -101,6 +105,10 @@ static void test_each_word_has_its_time(void **state)
                 { STAGE_OPENING, MESSAGE_OPEN, true },
                 { STAGE_OPENING, MESSAGE_SEALED, true },
                 { STAGE_OPENING, MESSAGE_FAILED, true },
+                { STAGE_OPENING, MESSAGE_SECRET_WANTED, true },
+                { STAGE_OPENING, MESSAGE_SECRET, false },
+                { STAGE_SEALED, MESSAGE_SECRET_WANTED, false },
+                { STAGE_SERVING, MESSAGE_SECRET_WANTED, false },
                 { STAGE_OPENING, MESSAGE_SERVING, false },
                 { STAGE_OPENING, MESSAGE_FAULT, false },
                 { STAGE_OPENING, MESSAGE_DONE, false },
@@ -125,6 +133,8 @@ static void test_each_word_has_its_time(void **state)
                 Message message = { .kind = cases[c].kind };
                 if (cases[c].kind == MESSAGE_SEALED)
                         strcpy(message.sealed.format, "raw");
+                if (cases[c].kind == MESSAGE_SECRET_WANTED)
+                        strcpy(message.secret_wanted.what, "luks");
                 if (cases[c].kind == MESSAGE_CHANGE)
                         message.change.what = MESSAGE_CHANGE_MODE;
                 rig_start(&rig, cases[c].stage, -1);
@@ -161,6 +171,63 @@ static void test_a_request_is_answered(void **state)
         assert_non_null(strstr(rig.m.failure.text, "backing file 'base.raw': refused: the image"));
         assert_non_null(strstr(rig.m.failure.text, "References=none"));
         rig_end(&rig);
+}
+
+static void test_a_passphrase_is_answered_for(void **state)
+{
+        Rig rig;
+        Message wanted = { .kind = MESSAGE_SECRET_WANTED, .secret_wanted.what = "luks" }, answer;
+        Message failed = { .kind = MESSAGE_FAILED,
+                           .error = { .code = ENOKEY, .text = "luks: no passphrase" } };
+
+        rig_start(&rig, STAGE_OPENING, -1);
+        rig_say(&rig, &wanted);
+        assert_int_equal(channel_receive(rig.worker_end, &answer, NULL, NULL), 1);
+        assert_int_equal(answer.kind, MESSAGE_REFUSED);
+        assert_string_equal(answer.error.text, "no passphrase");
+        rig_say(&rig, &failed);
+        assert_int_equal(rig.m.failure_code, ENOKEY);
+        assert_string_equal(rig.m.failure.text,
+                            "luks: no passphrase: KeyFile=/nowhere/key: cannot open it: No such "
+                            "file or directory");
+        rig_end(&rig);
+
+        rig_start(&rig, STAGE_OPENING, -1);
+        wanted.secret_wanted.layer = 1;
+        rig_say(&rig, &wanted);
+        assert_non_null(strstr(rig.m.failure.text, "the passphrase of layer 1"));
+        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+        rig_end(&rig);
+}
+
+/* A person thinks, and the worker has nothing to say meanwhile. */
+static void test_who_waits_for_a_passphrase_is_silent(void **state)
+{
+        static const MessageKind kinds[] = { MESSAGE_OPEN, MESSAGE_SECRET_WANTED, MESSAGE_SEALED };
+
+        for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+                Message message = { .kind = kinds[k] };
+                int ends[2];
+                Rig rig;
+
+                rig_start(&rig, STAGE_OPENING, -1);
+                assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+                rig.m.unlock.is_asking = true;
+                rig.m.unlock.ask = (Ask){ .fd = ends[0],
+                                          .pid = -1,
+                                          .pidfd = -1,
+                                          .end_ms = watch_now_ms() + 60000,
+                                          .heard = secret_new() };
+                rig_say(&rig, &message);
+                assert_string_equal(
+                        rig.m.failure.text,
+                        "the worker broke the rules (a message at the wrong time) and was "
+                        "ended");
+                assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+                unlock_done(&rig.m.unlock);
+                close(ends[1]);
+                rig_end(&rig);
+        }
 }
 
 static void test_sealed_and_done_are_kept(void **state)
@@ -470,6 +537,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_word_has_its_time),
                 cmocka_unit_test(test_a_request_is_answered),
+                cmocka_unit_test(test_a_passphrase_is_answered_for),
+                cmocka_unit_test(test_who_waits_for_a_passphrase_is_silent),
                 cmocka_unit_test(test_sealed_and_done_are_kept),
                 cmocka_unit_test(test_nonsense_ends_the_worker),
                 cmocka_unit_test(test_names_of_formats),

@@ -111,7 +111,7 @@ test_hostile() {
     [ -e $out/rawview@web.service.d ] || fail "a good descriptor is hidden"
     systemctl daemon-reload
     find /etc/rawview -name 'many*' -delete
-    rm -rf $out /etc/rawview/{folder,fifo,loop,nowhere,broken,binary,others,large,carriage,..up}.image /etc/rawview/new*
+    rm -rf $out /etc/rawview/{folder,fifo,loop,nowhere,broken,binary,others,large,carriage,..up}.image /etc/rawview/{new,--,ü}* "/etc/rawview/$(printf '\377').image"
     systemctl daemon-reload
     ok "hostile descriptors"
 }
@@ -132,6 +132,24 @@ test_covered() {
     stop trap
     rm -r /tmp/covered /run/rawview/trap2.image /etc/rawview/trap.image
     ok "a view that is called like a descriptor"
+}
+
+# What systemd's own call says goes to the kernel's log, which a container has none of: a pipe takes its place.
+test_kernel_log() {
+    local line
+    mkfifo /dev/kmsg
+    exec 7<>/dev/kmsg
+    echo nonsense >/etc/rawview/broken.image
+    systemctl daemon-reload
+    read -r -t 10 line <&7 || fail "nothing is said"
+    [[ $line =~ ^\<4\>rawview-generator\[[0-9]+\]:\ /etc/rawview/broken.image:1:\  ]] || fail "what is said: $line"
+    # Nobody reads it any more, and it is full.
+    timeout 1 yes >&7 || true
+    timeout 60 systemctl daemon-reload || fail "the generator waits for whoever reads the kernel's log"
+    exec 7>&-
+    rm /dev/kmsg /etc/rawview/broken.image
+    systemctl daemon-reload
+    ok "the kernel's log"
 }
 
 test_enable() {
@@ -172,5 +190,6 @@ test_good
 test_device
 test_hostile
 test_covered
+test_kernel_log
 test_enable
 test_reload_under_a_view

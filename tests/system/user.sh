@@ -63,7 +63,7 @@ told() {
     local event=$1 subject=$2
     wait_for 10 is_there "$event"
     has "$(look "$event" --output=short --catalog)" "Subject: $subject" "the catalogue's $event"
-    has "$(look "$event" --output=json)" '"_SYSTEMD_USER_UNIT":"rawview@x.service"' "unit of $event"
+    has "$(look "$event" --output=json)" '"OBJECT_SYSTEMD_USER_UNIT":"rawview@x.service"' "unit of $event"
 }
 
 # No process of rawview's may ever be root's.

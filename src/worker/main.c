@@ -222,8 +222,11 @@ static void worker_change(Worker *w, const MessageChange *change)
                         m.changed.code = -r;
                 }
         }
-        if (change->what & MESSAGE_CHANGE_CACHE)
+        if (change->what & MESSAGE_CHANGE_CACHE) {
                 (void)cache_set_budget(w->cache, u64_min(change->cache_size, most));
+                /* What has gone from the cache is of use to others only when the C library gives it back. */
+                malloc_trim(0);
+        }
         cache_get_stat(w->cache, &cache);
         m.changed.cache_size = cache.budget;
         (void)channel_send(w->channel, &m, -1, NULL);

@@ -2,6 +2,7 @@
 /* A descriptor: read, settled; and each of its lines as the value of every option. */
 #include "base/cleanup.h"
 #include "config/config.h"
+#include "config/difference.h"
 #include "folder.h"
 #include "fuzz.h"
 
@@ -80,15 +81,37 @@ static void require_settings(const Config *c)
         fuzz_require(r == 0, "all keys can be had");
 }
 
+/* Compared with one that says as little as possible, and with itself. */
+static void require_differences(Config *c)
+{
+        _cleanup_config_ Config shown = { 0 };
+        ConfigDifference found[CONFIG_KEYS_MAX];
+        size_t count = 0;
+
+        config_init(&shown);
+        if (config_set_option(&shown, "path", "/a", NULL) < 0 || config_settle(&shown, NULL) < 0)
+                exit(1);
+        fuzz_require(config_compare(c, c, found, &count) == 0 && count == 0,
+                     "nothing differs from itself");
+        config_keep_defaults(&shown, c);
+        fuzz_require(config_compare(&shown, c, found, &count) == 0, "descriptors can be compared");
+        for (size_t i = 0; i < count; i++)
+                config_adopt(&shown, c, &found[i]);
+        fuzz_require(shown.path && shown.mount_point && shown.mode <= 0777,
+                     "what was taken over makes sense");
+}
+
 static void settle(Config *c)
 {
         Err err = { "" };
 
         require_settings(c);
-        if (config_settle(c, &err) >= 0)
+        if (config_settle(c, &err) >= 0) {
                 require_settled(c);
-        else
+                require_differences(c);
+        } else {
                 fuzz_require(err.text[0] != '\0', "a refusal says why");
+        }
 }
 
 static void write_file(int fd, const void *bytes, size_t len)

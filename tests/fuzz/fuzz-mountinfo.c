@@ -8,6 +8,9 @@
 #include "base/size.h"
 #include "cli/view-look.h"
 #include "fuzz.h"
+#include "udev/view-name.h"
+
+#include <sys/sysmacros.h>
 
 static void look_at_text(const char *text, const char *begin, size_t len)
 {
@@ -31,6 +34,18 @@ static void look_at_entry(const MountTable *t, const MountEntry *e, size_t len)
         (void)mount_options_have(e->options, "ro", NULL);
 }
 
+/* Whatever a view is called, its name is one word to udev, and stays in its folder. */
+static void look_for_name(const MountTable *t, const MountEntry *e)
+{
+        char name[VIEW_NAME_MAX + 1];
+
+        if (view_name_find(t, e->target, makedev(e->device_major, e->device_minor), name, NULL) < 0)
+                return;
+        fuzz_require(view_name_may_be(t, e->target), "what has a name may have one");
+        fuzz_require(name[0] && strlen(name) <= VIEW_NAME_MAX, "a name has a length");
+        fuzz_require(!strpbrk(name, " \t\n\"'/$%*?[];"), "a name is one word");
+}
+
 static void use_mounts(FuzzInput in)
 {
         char *text = fuzz_text(in);
@@ -43,6 +58,8 @@ static void use_mounts(FuzzInput in)
         }
         for (size_t i = 0; i < table.count; i++)
                 look_at_entry(&table, &table.entries[i], len);
+        for (size_t i = 0; i < table.count; i++)
+                look_for_name(&table, &table.entries[i]);
         (void)mount_table_find(&table, UINT64_MAX);
 }
 

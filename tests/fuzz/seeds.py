@@ -102,6 +102,8 @@ MOUNTS = [
 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 propagate_from:2 - ext3 /dev/root rw,errors=continue
 71 22 0:58 / /vm/a\\040b.qcow2 ro,nosuid,nodev shared:30 - fuse.rawview /vm/a\\040b.qcow2 ro,user_id=0,group_id=0,allow_other
 72 22 0:59 / /vm/\\011\\012\\134\\0401 rw - fuse.rawview \\040 rw,user_id=1000
+73 22 0:60 / /srv/A=\\040"b\\012C=$d-part1 rw - fuse.rawview /vm/c rw,user_id=0
+74 22 0:61 / /srv/\xc3\xa9\u202e.raw rw - fuse.rawview /vm/d rw,user_id=0
 """,
     "1 2 3:4 / / rw - a\n1 2 3:4 / / rw - a b\n1 2 3:4 / / rw\n-1 2 3:4\n",
 ]

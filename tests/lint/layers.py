@@ -34,6 +34,7 @@ FLOORS = {
     "worker": ALL_BELOW_PROGRAMS,
     "supervisor": {"base", "broker", "config", "ipc", "lock", "reference"},
     "generator": {"base", "config"},
+    "udev": {"base"},
     "cli": ALL_BELOW_PROGRAMS - {"fuse"},
 }
 

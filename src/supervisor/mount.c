@@ -82,7 +82,7 @@ static int mount_check_writable(const Target *target, Err *err)
         if (errno == EACCES)
                 return err_set(err, EACCES,
                                "is not writable by you, and fusermount3 mounts only over files "
-                               "that its caller may write; give another MOUNTPOINT");
+                               "that its caller may write; name another mount point");
         return err_set(err, errno,
                        "fusermount3 mounts only over files that its caller may write: %m");
 }

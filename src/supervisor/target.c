@@ -156,7 +156,7 @@ static int target_check_type(const Target *t, Err *err)
                 return err_set(err, EINVAL, "is a fifo, not a regular file");
         case S_IFBLK:
         case S_IFCHR:
-                return err_set(err, EINVAL, "is a device, not a regular file; give a MOUNTPOINT");
+                return err_set(err, EINVAL, "is a device, not a regular file; name a mount point");
         default:
                 return err_set(err, EINVAL, "is not a regular file");
         }

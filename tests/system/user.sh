@@ -223,6 +223,14 @@ test_places() {
     u1 systemctl --user start 'rawview@my\x20disk'
     u1 systemctl --user stop 'rawview@my\x20disk'
     u1 systemctl --user unset-environment XDG_CONFIG_HOME
+    describe foreign '[Image]' 'Path=/payload/images/disk.qcow2'
+    ! u1 systemctl --user start rawview@foreign 2>/dev/null || fail "an image that is not u1's is covered"
+    is "$(property foreign ExecMainStatus)" 77 "exit status where the mount point is not u1's"
+    has "$(property foreign StatusText)" "name another mount point" "what u1 is told"
+    describe foreign '[Image]' 'Path=/payload/images/disk.qcow2' '[View]' 'MountPoint=%t/rawview/%i'
+    u1 systemctl --user start rawview@foreign
+    u1 cmp "/run/user/$uid/rawview/foreign" $known || fail "the view differs from the disk"
+    u1 systemctl --user stop rawview@foreign
     ! u1 systemctl --user start rawview@nothing 2>/dev/null || fail "started without a descriptor"
     is "$(property nothing ExecMainStatus)" 78 "exit status without a descriptor"
     wait_for 10 eval "u1 journalctl --user --unit=rawview@nothing | grep -q 'there is no nothing.image in $home/.config/rawview, /run/user/$uid/rawview, '"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A descriptor: read, settled; and each of its lines as the value of every option. */
+/* A descriptor: read, told to systemd, settled; and each of its lines as the value of every option. */
 #include "base/cleanup.h"
 #include "config/config.h"
 #include "config/difference.h"
 #include "folder.h"
 #include "fuzz.h"
+#include "generator/drop-in.h"
 
 #include <unistd.h>
 
@@ -101,11 +102,63 @@ static void require_differences(Config *c)
                      "what was taken over makes sense");
 }
 
+/* What systemd reads is made of lines that we have chosen, and holds nothing that acts on a terminal. */
+static void require_unit(char *text)
+{
+        static const char *const starts[] = {
+                "#",
+                "[Unit]",
+                "[Service]",
+                "SourcePath=/",
+                "RequiresMountsFor=\"/",
+                "DeviceAllow=\"/dev/",
+                "Before=rawview.target",
+                "BindsTo=dev-",
+                "After=dev-",
+        };
+
+        for (char *line = text, *end; *line; line = end + 1) {
+                bool known = *line == '\n';
+                end = strchr(line, '\n');
+                fuzz_require(end != NULL, "each line ends");
+                for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+                        known |= strncmp(line, starts[i], strlen(starts[i])) == 0;
+                fuzz_require(known && (end == line || end[-1] != '\\'), "no value leaves its line");
+        }
+        fuzz_require(!strpbrk(text, "\r\t\v\f\x1b\x7f"), "no value has control characters");
+}
+
+static void tell_systemd(const Config *c)
+{
+        const DropIn d = {
+                .config = c,
+                .source = "/etc/rawview/a.image",
+                .has_device_units = true,
+                .has_device_policy = true,
+        };
+        _cleanup_free_ char *text = NULL;
+        unsigned warnings = 0;
+        size_t len = 0;
+
+        if (!c->path)
+                return;
+        FILE *out = open_memstream(&text, &len);
+        if (!out)
+                exit(1);
+        fuzz_require(drop_in_put(out, &d, count_warning, &warnings, NULL) >= 0,
+                     "each path can be told, or left out");
+        if (fclose(out) != 0)
+                exit(1);
+        fuzz_require(strlen(text) == len, "a unit has no NUL bytes");
+        require_unit(text);
+}
+
 static void settle(Config *c)
 {
         Err err = { "" };
 
         require_settings(c);
+        tell_systemd(c);
         if (config_settle(c, &err) >= 0) {
                 require_settled(c);
                 require_differences(c);

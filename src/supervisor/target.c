@@ -87,6 +87,18 @@ static int target_make(const Target *t, Err *err)
         return 0;
 }
 
+/* systemd makes a folder of what a mount unit shall mount over, where nothing is. One that is empty and that nothing is
+ * mounted on is no loss. */
+static bool target_replace_folder(const Target *t)
+{
+        struct statx st;
+
+        if (statx(t->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
+            !S_ISDIR(st.stx_mode) || !target_lies_in_run_folder(t))
+                return false;
+        return unlinkat(t->parent, t->name, AT_REMOVEDIR) == 0 && target_make(t, NULL) >= 0;
+}
+
 static int target_look_up_mount(const Target *t,
                                 MountTable *table,
                                 const MountEntry **ret,
@@ -175,6 +187,10 @@ static int target_hold(Target *t, Err *err)
                 t->fd = target_open_top(t, err);
                 if (t->fd == -ENOENT && target_make(t, err) >= 0)
                         t->fd = target_open_top(t, err);
+                if (t->fd >= 0 && target_replace_folder(t)) {
+                        cleanup_close(&t->fd);
+                        t->fd = target_open_top(t, err);
+                }
                 if (t->fd < 0) {
                         int r = t->fd;
                         t->fd = -1;

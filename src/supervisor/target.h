@@ -29,7 +29,8 @@ typedef struct Target {
         }
 
 /* Takes an existing regular file that nothing covers. A dead view of ours that covers it is unmounted first. What is
- * missing directly in /run/rawview, or for a user in XDG_RUNTIME_DIR/rawview, is made: an empty file.
+ * missing directly in /run/rawview, or for a user in XDG_RUNTIME_DIR/rawview, is made: an empty file; also in place of an
+ * empty folder.
  * EPERM when somebody who `rule` is about could choose it. ENOENT, ELOOP (a symbolic link), EISDIR, EINVAL (no regular file), EBUSY (covered), each in words. */
 int target_open(const char *path, PathRule rule, Target *ret, Err *err);
 

@@ -134,6 +134,17 @@ static int user_make(const char *root)
         if (stat("run/rawview/a b", &st) || !S_ISREG(st.st_mode) || (st.st_mode & 0777) != 0600 ||
             st.st_size != 0)
                 return 5;
+        /* systemd makes folders of mount points before it mounts; one in which there is something is no such folder. */
+        if (mkdir("run/rawview/empty", 0755) ||
+            target_open("run/rawview/empty", PATH_RULE_KERNEL, &t, NULL) != 0)
+                return 8;
+        target_done(&t);
+        if (stat("run/rawview/empty", &st) || !S_ISREG(st.st_mode))
+                return 9;
+        if (mkdir("run/empty", 0755) || mkdir("run/rawview/below/full", 0755) ||
+            target_open("run/empty", PATH_RULE_KERNEL, &t, NULL) != -EISDIR ||
+            target_open("run/rawview/below", PATH_RULE_KERNEL, &t, NULL) != -EISDIR)
+                return 10;
         /* What is there stays as it is. */
         if (symlink("/etc/passwd", "run/rawview/link") ||
             target_open("run/rawview/link", PATH_RULE_KERNEL, &t, NULL) != -ELOOP ||
@@ -148,9 +159,15 @@ static int user_make(const char *root)
 
 static void test_made_in_run_folder(void **state)
 {
-        static const char *const names[] = { "run/rawview/a b",      "run/rawview/link",
-                                             "run/rawview/dangling", "run/rawview/below",
-                                             "run/rawview",          "run" };
+        static const char *const names[] = { "run/rawview/a b",
+                                             "run/rawview/link",
+                                             "run/rawview/dangling",
+                                             "run/rawview/empty",
+                                             "run/rawview/below/full",
+                                             "run/rawview/below",
+                                             "run/rawview",
+                                             "run/empty",
+                                             "run" };
         int status = 0;
 
         assert_int_equal(chmod(*state, 0755), 0);

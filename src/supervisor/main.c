@@ -10,6 +10,7 @@
 #include "supervisor/describe.h"
 #include "supervisor/event.h"
 #include "supervisor/exit.h"
+#include "supervisor/leftover.h"
 #include "supervisor/log-level.h"
 #include "supervisor/manager.h"
 #include "supervisor/pending.h"
@@ -41,6 +42,7 @@ enum {
         MAIN_CORE_DUMPS,
         MAIN_CHECK,
         MAIN_AWAIT_RELOAD,
+        MAIN_CLEAN_UP,
         MAIN_CONFIG,
 };
 
@@ -49,6 +51,7 @@ typedef struct Arguments {
         Descriptor descriptor;
         bool check; /* print what was understood, and nothing else */
         DescribeShape shape;
+        bool clean_up; /* take away what is left of a view, and show nothing */
         ManagerOptions manager;
         int (*exit_as)(int status); /* as rawview(1) or mount(8) do; NULL: as a service */
         int argc;
@@ -72,6 +75,7 @@ static void main_fill_options(struct option *to)
                 { "core-dumps", no_argument, NULL, MAIN_CORE_DUMPS },
                 { "check", optional_argument, NULL, MAIN_CHECK },
                 { "await-reload", required_argument, NULL, MAIN_AWAIT_RELOAD },
+                { "clean-up", no_argument, NULL, MAIN_CLEAN_UP },
         };
         size_t count = sizeof(own) / sizeof(own[0]);
         ConfigOption o;
@@ -99,6 +103,7 @@ static int main_print_help(void)
              "  --await-reload=PID      return when that rawviewd has begun to reload\n"
              "  --background            let go of the terminal once the view is up\n"
              "  --check[=json]          print what the descriptor says, and show nothing\n"
+             "  --clean-up              unmount the view if its server is gone, and show nothing\n"
              "  --core-dumps            let a worker that crashes leave a core: pieces of the image\n"
              "  --for-command           exit with 0, 1 or 2, as rawview does\n"
              "  --for-mount             exit as mount(8) does\n"
@@ -208,6 +213,9 @@ static int main_take_option(Arguments *a, Config *c, int got)
                 return main_await_reload(optarg);
         case MAIN_CHECK:
                 return main_take_check(a, optarg);
+        case MAIN_CLEAN_UP:
+                a->clean_up = true;
+                return -1;
         case '?':
                 return EX_USAGE;
         default:
@@ -242,6 +250,11 @@ static void main_warn(void *arg, const char *text)
         log_line(LOG_LEVEL_WARNING, "%s", text);
 }
 
+/* The service has said it. */
+static void main_ignore(void *arg, const char *text)
+{
+}
+
 /* A name comes from a unit's instance, which anybody may choose who is allowed to start one. */
 static int main_read_descriptor(Arguments *a, Config *c)
 {
@@ -261,11 +274,13 @@ static int main_read_descriptor(Arguments *a, Config *c)
         int r = geteuid() == 0 ? search_path_fill_system(&path, &err)
                                : search_path_fill_user(&path, &err);
         if (r >= 0)
-                r = descriptor_read(c, (const char *const *)path.folders, name, main_warn, NULL,
-                                    &a->descriptor, &err);
+                r = descriptor_read(c, (const char *const *)path.folders, name,
+                                    a->clean_up ? main_ignore : main_warn, NULL, &a->descriptor,
+                                    &err);
         if (r >= 0)
                 return -1;
-        event_log(EVENT_DESCRIPTOR, &subject, -r, "%s", err.text);
+        if (!a->clean_up)
+                event_log(EVENT_DESCRIPTOR, &subject, -r, "%s", err.text);
         return EX_CONFIG;
 }
 
@@ -277,6 +292,8 @@ static int main_settle(const Arguments *a, Config *c)
         int r = config_settle(c, &err);
         if (r >= 0)
                 return -1;
+        if (a->clean_up)
+                return EX_CONFIG;
         if (a->name)
                 event_log(EVENT_DESCRIPTOR, &subject, -r, "%s: %s", a->descriptor.files[0],
                           err.text);
@@ -372,6 +389,14 @@ static int main_tidy(Arguments *a, const Config *c)
         return EX_USAGE;
 }
 
+/* The mount point is that of the descriptor as it is now. Without one that can be read nobody knows where the view was, and
+ * any dead one is of no use to anybody. */
+static int main_clean_up(const Arguments *a, const Config *c, int status)
+{
+        (void)leftover_clean(status < 0 ? c->mount_point : NULL, main_choose_rule(a));
+        return EX_OK;
+}
+
 static int main_run(Arguments *a, Config *c)
 {
         Err err = { "" };
@@ -384,6 +409,8 @@ static int main_run(Arguments *a, Config *c)
         int status = main_configure(a, c);
         if (status < 0 && a->check)
                 return main_describe(a, c);
+        if (a->clean_up && (status < 0 || status == EX_CONFIG))
+                return main_clean_up(a, c, status);
         if (status < 0)
                 status = main_tidy(a, c);
         if (status >= 0)

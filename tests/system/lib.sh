@@ -36,6 +36,16 @@ wait_for() {
 state_is() { [ "$(state "$1")" = "$2" ]; }
 restarted() { [ "$(property "$1" NRestarts)" -ge "$2" ]; }
 
+# For tests that wait for a restart.
+restart_at_once() {
+    local manager
+    for manager in system user; do
+        mkdir -p /etc/systemd/$manager/rawview@.service.d
+        printf '%s\n' '[Service]' RestartSec=100ms >/etc/systemd/$manager/rawview@.service.d/restart.conf
+    done
+    systemctl daemon-reload
+}
+
 # describe NAME LINE…
 describe() {
     local name=$1

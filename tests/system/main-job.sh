@@ -10,6 +10,7 @@ images=/var/lib/images
 cp -r /payload/images $images
 mkdir -p /etc/rawview
 systemd-sysusers
+restart_at_once
 known=$images/known.raw
 
 identity() { sha256sum <"$1" && stat -c '%s %y' "$1"; }

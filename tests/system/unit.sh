@@ -13,6 +13,7 @@ images=/var/lib/images
 cp -r /payload/images $images
 mkdir -p /etc/rawview
 systemd-sysusers
+restart_at_once
 known=$images/known.raw
 dropin=/etc/systemd/system/rawview@.service.d
 describe web '[Image]' "Path=$images/web.qcow2"

@@ -8,6 +8,7 @@ set -euo pipefail
 
 known=/payload/images/disk.raw
 journalctl --update-catalog
+restart_at_once
 useradd --create-home u1
 useradd --create-home u2
 uid=$(id -u u1)

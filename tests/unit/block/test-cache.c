@@ -506,8 +506,15 @@ static void test_a_crowd(void **state)
                 crowd[i] = (Crowd){ .cache = c, .x = i * 77777, .broken = &broken };
                 assert_int_equal(pthread_create(&crowd[i].thread, NULL, crowd_run, &crowd[i]), 0);
         }
+        /* A reload, and another, and an image that needs more. */
+        for (uint64_t i = 0; i < 200; i++) {
+                (void)cache_set_budget(c, LIMIT_CACHE_MIN * (1 + i % 3));
+                if (cache_reserve(c, LIMIT_TABLES_SIZE + i * 4096) == 0)
+                        cache_release(c, LIMIT_TABLES_SIZE + i * 4096);
+        }
         for (size_t i = 0; i < 8; i++)
                 pthread_join(crowd[i].thread, NULL);
+        assert_int_equal(cache_set_budget(c, 0), LIMIT_CACHE_MIN);
         assert_false(atomic_load(&broken));
         assert_true(bytes_of(c) <= LIMIT_CACHE_MIN);
         cache_drop_owner(c, key_of(0).owner);

@@ -217,6 +217,23 @@ worker runs fusermount3: refused
 worker runs itself: refused
 worker opens an image: done'
 
+# As rawviewd asks for a passphrase: with perl in its place, and an answer from outside.
+is_asked() { grep -qs ^Socket= /run/systemd/ask-password/ask.*; }
+test_asking() {
+    local socket asked
+    forget_refusals
+    LC_ALL=C setpriv --no-new-privs $programs/rawviewd -e 'exec("/usr/bin/systemd-ask-password", "--no-tty", "--timeout=60", "--", "Passphrase")' \
+        </dev/null >/tmp/answer &
+    asked=$!
+    wait_for 30 is_asked
+    socket=$(sed -n 's/^Socket=//p' /run/systemd/ask-password/ask.*)
+    echo secret | /lib/systemd/systemd-reply-password 1 "$socket"
+    wait $asked || fail "systemd-ask-password"
+    is "$(cat /tmp/answer)" secret "the answer"
+    nothing_refused "asking for a passphrase"
+    ok "a passphrase is asked for"
+}
+
 # What the audit log says of that: an operation, the profile that refused it, and on what.
 taken_over_refusals='open rawviewd .*name="/etc/shadow"
 mknod rawviewd .*name="/etc/rawview/new.image"
@@ -250,15 +267,10 @@ exec rawview-worker .*name="/usr/libexec/rawview/rawview-worker"'
 
 test_taken_over() {
     local said seen operation profile what
-    mkdir -p /root/programs
-    cp -a $programs/rawviewd $programs/rawview-worker /root/programs/
-    cp /usr/bin/perl $programs/rawviewd
-    cp /usr/bin/perl $programs/rawview-worker
     install -d -m 700 -o nobody /srv/closed
     install -m 600 -o nobody /dev/null /srv/closed/file
     forget_refusals
     said=$(LC_ALL=C setpriv --no-new-privs $programs/rawviewd -e "$attempts$supervisor_attempts" "$attempts$worker_attempts" 2>&1 </dev/null | cat) || true
-    cp -a /root/programs/* $programs/
     is "$said" "$supervisor_expected"$'\n'"$worker_expected" "what could be done"
     was_refused 'operation="exec".* profile="rawview-worker" name="/usr/libexec/rawview/rawview-worker"'
     seen=$(refusals)
@@ -280,4 +292,7 @@ ok "nothing was refused in ordinary work"
 test_user_with_fusermount3_confined
 test_more_folders
 test_supervisor
+cp /usr/bin/perl $programs/rawviewd
+cp /usr/bin/perl $programs/rawview-worker
+test_asking
 test_taken_over

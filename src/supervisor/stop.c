@@ -195,6 +195,13 @@ static void stop_cut_off(Manager *m)
                 shutdown(m->worker.channel, SHUT_WR);
 }
 
+/* What the worker does when nobody can ask it for anything any more. */
+static void stop_tell_closing(Manager *m)
+{
+        status_ending(m, "%s %s", m->config->writable ? "Writing to" : "Closing",
+                      status_image_name(m));
+}
+
 static int stop_detach(Manager *m, const StopUsers *users)
 {
         Err err = { "" };
@@ -212,7 +219,7 @@ static int stop_detach(Manager *m, const StopUsers *users)
         if (stop_wait(m, STOP_HOLDERS_MS) == 0)
                 return 0;
         stop_cut_off(m);
-        status_ending(m, "Writing to %s", status_image_name(m));
+        stop_tell_closing(m);
         return stop_wait(m, STOP_ABORTED_MS);
 }
 
@@ -265,7 +272,7 @@ static int stop_in_order(Manager *m, Err *err)
         int r = stop_try_unmount(m, &users, &ignored);
         if (r >= 0) {
                 pulse_end(m);
-                status_ending(m, "Writing to %s", status_image_name(m));
+                stop_tell_closing(m);
         }
         r = r < 0 ? stop_detach(m, &users) : stop_wait_for_flush(m, may_flush);
         if (r < 0)

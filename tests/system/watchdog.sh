@@ -64,6 +64,21 @@ test_a_worker_that_hangs() {
     ok "a worker that hangs is ended, and the view comes back"
 }
 
+# The signal does not reach it; what the service manager kills leaves a dead mount.
+test_a_supervisor_that_hangs() {
+    local supervisor
+    drop_in WatchdogSec=2s TimeoutStopSec=1s RestartSec=100ms
+    start web
+    supervisor=$(main_pid web)
+    kill -STOP "$supervisor"
+    wait_for 30 is_ended "$supervisor"
+    wait_for 30 state_is web active
+    is_shown || fail "the view after the supervisor hung"
+    is "$(grep -c ' /srv/web.raw ' /proc/self/mountinfo)" 1 "mounts"
+    stop web
+    ok "a supervisor that hangs is killed, and the view comes back"
+}
+
 # Our own share of a restart: what ExecStopPost= takes away.
 test_a_supervisor_that_is_killed() {
     drop_in Restart=no
@@ -116,5 +131,6 @@ test_an_end_to_trying() {
 
 test_slow_is_not_hanging
 test_a_worker_that_hangs
+test_a_supervisor_that_hangs
 test_a_supervisor_that_is_killed
 test_an_end_to_trying

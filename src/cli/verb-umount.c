@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/umount.h"
 #include "cli/view-look.h"
+#include "lock/holder.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,6 +24,8 @@
 enum {
         /* A stop that flushes much takes long; a daemon that has hung must not hold us for ever. */
         UMOUNT_WAIT_MS = 60 * 1000,
+        /* "Writes to it", of QEMU's image locks. */
+        UMOUNT_WRITER_BYTE = 101,
 };
 
 typedef struct UmountOptions {
@@ -132,6 +135,34 @@ static int umount_open_daemon(const ViewLook *look)
         return fd_take(&daemon);
 }
 
+static bool umount_is_mounted_by(const MountEntry *e, uid_t uid)
+{
+        const char *owner = NULL;
+
+        return mount_options_have(e->super_options, "user_id", &owner) && owner &&
+               strtoumax(owner, NULL, 10) == uid;
+}
+
+/* A worker that has much to write may be too busy to say who its daemon is. The locks of an image that is written to are
+ * one daemon's alone; what others have mounted may lie where looking takes for ever. */
+static int umount_open_writer(const MountEntry *e)
+{
+        LockedFile file;
+        Holder holder;
+
+        if (!mount_options_have(e->super_options, "rw", NULL) ||
+            !umount_is_mounted_by(e, geteuid()))
+                return -1;
+        _cleanup_close_ int image = open(e->source, O_PATH | O_CLOEXEC);
+        if (image < 0)
+                return -1;
+        locked_file_of_fd(image, &file);
+        if (!holder_find(&file, UMOUNT_WRITER_BYTE, &holder) ||
+            strcmp(holder.name, "rawviewd") != 0)
+                return -1;
+        return pidfd_open(holder.pid, 0);
+}
+
 static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *err)
 {
         const char *name = strrchr(e->target, '/') + 1;
@@ -147,9 +178,11 @@ static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *er
                 how = UMOUNT_LAZY;
         r = geteuid() == 0 ? umount_as_root(folder, name, how, err)
                            : umount_as_user(e->target, how == UMOUNT_LAZY, err);
-        if (r < 0)
+        if (r < 0 || how == UMOUNT_LAZY)
                 return r;
-        return daemon < 0 || how == UMOUNT_LAZY ? 0 : umount_wait(daemon, limit_ms, err);
+        if (daemon < 0)
+                daemon = umount_open_writer(e);
+        return daemon < 0 ? 0 : umount_wait(daemon, limit_ms, err);
 }
 
 /* Root unmounts what root has named, and not what somebody's link leads to. */
@@ -208,12 +241,7 @@ static int umount_named(const MountTable *mounts, char **names)
 /* May this user end it? Root may; others what they mounted. */
 static bool umount_is_ours(const MountEntry *e)
 {
-        const char *owner = NULL;
-
-        if (geteuid() == 0)
-                return true;
-        return mount_options_have(e->super_options, "user_id", &owner) && owner &&
-               strtoumax(owner, NULL, 10) == getuid();
+        return geteuid() == 0 || umount_is_mounted_by(e, getuid());
 }
 
 int umount_path(const char *path, UmountHow how, int limit_ms, Err *err)

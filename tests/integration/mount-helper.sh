@@ -259,6 +259,21 @@ wait_until 20 all_is_over
 refused 1 'is not a view' umount.rawview "$W/mp"
 refused 1 'needed' umount.rawview
 
+step "a worker that is too busy to answer is waited for as well"
+quietly mount -t rawview disk.qcow2 mp
+dd if=more.raw of=mp bs=4k seek=5 conv=notrunc status=none
+dd if=more.raw of=expected.raw bs=4k seek=5 conv=notrunc status=none
+WORKER=$(worker_of "$(pgrep -n -x rawviewd)")
+kill -STOP "$WORKER"
+umount mp &
+wait_until 30 is_not_mounted mp || fail "it does not go"
+sleep 0.5
+kill -0 $! || fail "umount did not wait"
+kill -CONT "$WORKER"
+wait $! || fail "umount: $?"
+is_over
+qemu-img compare -f raw -F qcow2 expected.raw disk.qcow2 || fail "what was written is not in the image"
+
 step "users: mount(8) gives up root's rights before it calls us, and so does umount(8)"
 [[ -u /usr/bin/mount ]] || cannot_run "mount is not set-uid here"
 install -m 600 -o "$USER_ID" disk.qcow2 users.qcow2

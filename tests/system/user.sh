@@ -201,9 +201,17 @@ test_killed() {
     wait_for 20 running_since 2
     is "$(views)" "$home/disk.qcow2" "views after the supervisor was killed"
     u1 head -c 1 "$home/disk.qcow2" >/dev/null || fail "the view cannot be read"
-    stop x
+    u1 mkdir -p "$home/.config/systemd/user/rawview@x.service.d"
+    printf '[Service]\nRestart=no\n' >"$home/.config/systemd/user/rawview@x.service.d/once.conf"
+    u1 systemctl --user daemon-reload
+    u1 systemctl --user kill --kill-whom=all --signal=KILL rawview@x
+    wait_for 20 state_is x failed
+    is "$(views)" "" "views after all of it was killed"
+    rm -r "$home/.config/systemd"
+    u1 systemctl --user daemon-reload
+    u1 systemctl --user reset-failed rawview@x
     sound
-    ok "kill -9 of the worker and of the supervisor: the unit starts again"
+    ok "kill -9 of the worker and of the supervisor: the unit starts again, and leaves nothing when it does not"
 }
 
 # Where and how names may be: blanks in the descriptor's and the folder's, a mount point in the run-time folder, another

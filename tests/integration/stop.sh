@@ -1,15 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The end of a view with a loop device on it: without a user, with a file system that is unmounted in the meantime, and
+# The end of a view, many times, and with a loop device on it: without a user, with a file system that is unmounted in the meantime, and
 # with one that stays. Nothing that was written before is lost, the image is sound, who is in the way is named.
 . "$(dirname "$0")/lib.sh"
 need losetup mkfs.ext4 e2fsck
-have_loops || exit 77
 
 : >mp
 mkdir mnt
 fill_file file 3M
+
+# The worker hears by two ways that nobody may open the view any more but the child that flushes it.
+step "forty stops, one after the other"
+qemu-img create -q -f qcow2 disk.qcow2 64M
+for ((i = 0; i < 40; i++)); do
+    up_in_foreground view -f qcow2 -w disk.qcow2 mp
+    kill -TERM "$(pid_of view)"
+    wait_for_end view
+    equal "status of stop $i ($(cat view.log))" "$STATUS" 0
+done
+no_mount_left
+
+have_loops || exit 77
 
 begin()
 {

@@ -31,6 +31,17 @@ was_refused() {
 
 profile_of() { cat "/proc/$1/attr/current"; }
 
+test_early() {
+    local ours theirs
+    ours=$(systemctl show -P ActiveEnterTimestampMonotonic rawview@early.service)
+    theirs=$(systemctl show -P ActiveEnterTimestampMonotonic apparmor.service)
+    [ "$ours" -lt "$theirs" ] || fail "apparmor.service is earlier than a view at boot: $theirs, $ours"
+    is "$(profile_of "$(main_pid early)")" "rawviewd (enforce)" "profile of the supervisor of a view at boot"
+    is "$(profile_of "$(worker_pid early)")" "rawview-worker//&rawviewd (enforce)" "profile of the worker of a view at boot"
+    stop early
+    ok "a view from boot on is confined"
+}
+
 test_profiles() {
     has "$(cat /sys/kernel/security/apparmor/profiles)" "rawviewd (enforce)" "profiles of the kernel"
     has "$(cat /sys/kernel/security/apparmor/profiles)" "rawview-worker (enforce)" "profiles of the kernel"
@@ -282,6 +293,7 @@ test_taken_over() {
 
 mkdir -p /srv && : >/srv/view
 since=@0
+test_early
 bash /payload/main-job.sh
 test_profiles
 test_writing

@@ -67,7 +67,7 @@ int privileges_reduce(PrivilegeStage stage, const char *pid_file, Err *err)
         case PRIVILEGES_STARTING:
                 return privileges_start(err);
         case PRIVILEGES_SPAWNED:
-                /* No other program is started from here on. */
+                /* Of other programs only systemd-ask-password may be started from here on, which needs none. */
                 capabilities_bound(0);
                 return privileges_keep(PRIVILEGES_TO_OPEN, err);
         case PRIVILEGES_SEALED:

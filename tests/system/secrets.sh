@@ -157,6 +157,35 @@ test_stopped() {
     ok "a question that is taken back"
 }
 
+# Their service manager gives plain credentials, too; nobody is asked in the name of a user.
+test_user() {
+    local home=/home/u1 u1
+    useradd --create-home u1
+    loginctl enable-linger u1
+    u1=(setpriv --reuid=u1 --regid=u1 --init-groups env -i --chdir=/ HOME="$home" PATH="$PATH" XDG_RUNTIME_DIR="/run/user/$(id -u u1)")
+    wait_for 20 "${u1[@]}" systemctl --user is-active --quiet default.target
+    mkdir -p /etc/systemd/user/rawview@.service.d
+    printf '[Service]\nExecStart=\nExecStart=/usr/libexec/rawview-locked/rawviewd %%I\n' >/etc/systemd/user/rawview@.service.d/locked.conf
+    install -d -o u1 -g u1 -m 700 $home/.config $home/.config/rawview $home/.config/systemd $home/.config/systemd/user \
+        $home/.config/systemd/user/rawview@mine.service.d
+    install -o u1 -g u1 -m 600 $images/a.locked $passphrase $home/
+    printf '[Image]\nPath=%%h/a.locked\n' >$home/.config/rawview/mine.image
+    printf '[Service]\nLoadCredential=rawview.passphrase:%s\n' $home/passphrase >$home/.config/systemd/user/rawview@mine.service.d/passphrase.conf
+    chown -R u1:u1 $home/.config
+    "${u1[@]}" systemctl --user daemon-reload
+    "${u1[@]}" systemctl --user start rawview@mine || fail "rawview@mine of u1"
+    "${u1[@]}" cmp $home/a.locked $images/disk || fail "the view of u1"
+    "${u1[@]}" systemctl --user stop rawview@mine
+    rm $home/.config/systemd/user/rawview@mine.service.d/passphrase.conf
+    "${u1[@]}" systemctl --user daemon-reload
+    ! "${u1[@]}" systemctl --user start rawview@mine 2>/dev/null || fail "rawview@mine of u1 started"
+    is "$("${u1[@]}" systemctl --user show -P ExecMainStatus rawview@mine)" 77 "exit status"
+    is "$("${u1[@]}" systemctl --user show -P StatusText rawview@mine)" "/home/u1/a.locked: locked: no passphrase (there is nobody to ask): KeyFile= names a file that holds it, \
+or it lies in $home/.config/rawview/keys.d/mine.key, or LoadCredential=rawview.passphrase:FILE stands in a drop-in of the unit" "status"
+    is "$(find $asking -name 'ask.*')" "" "questions"
+    ok "a service of an ordinary user"
+}
+
 test_nothing_said() {
     journalctl --sync
     ! journalctl --boot --no-pager -o export | grep -q -a Gr0undhog || fail "the journal shows a passphrase"
@@ -169,4 +198,5 @@ test_files
 test_asked
 test_refused_to_answer
 test_stopped
+test_user
 test_nothing_said

@@ -163,6 +163,23 @@ static int umount_open_writer(const MountEntry *e)
         return pidfd_open(holder.pid, 0);
 }
 
+/* The same view may be mounted in a second place, by mount --bind. Its daemon goes on as long as one of them is there. To be
+ * asked before: once the view is gone its device number may be another's. */
+static bool umount_leaves_another(const MountEntry *e)
+{
+        _cleanup_mount_table_ MountTable mounts = { 0 };
+
+        if (mount_table_read(&mounts, NULL) < 0)
+                return false;
+        for (size_t i = 0; i < mounts.count; i++) {
+                const MountEntry *other = &mounts.entries[i];
+                if (other->id != e->id && other->device_major == e->device_major &&
+                    other->device_minor == e->device_minor)
+                        return true;
+        }
+        return false;
+}
+
 static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *err)
 {
         const char *name = strrchr(e->target, '/') + 1;
@@ -174,11 +191,12 @@ static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *er
                 return r;
         view_look_in(folder, name, &look);
         daemon = umount_open_daemon(&look);
+        bool another = umount_leaves_another(e);
         if (look.condition == VIEW_STALE)
                 how = UMOUNT_LAZY;
         r = geteuid() == 0 ? umount_as_root(folder, name, how, err)
                            : umount_as_user(e->target, how == UMOUNT_LAZY, err);
-        if (r < 0 || how == UMOUNT_LAZY)
+        if (r < 0 || how == UMOUNT_LAZY || another)
                 return r;
         if (daemon < 0)
                 daemon = umount_open_writer(e);

@@ -107,6 +107,16 @@ exec 9<&-
 "$RAWVIEW" umount mp
 no_mount_left
 
+step "a second place where a view is shown ends alone, and nobody waits for the daemon"
+up twice disk.qcow2 mp
+: >bound
+mount --bind mp bound
+timeout 30 "$RAWVIEW" umount bound || fail "umount of a bind mount: status $?"
+is_not_mounted bound
+cmp mp disk.raw
+"$RAWVIEW" umount mp
+no_mount_left
+
 step "five at once on one mount point: one gets it"
 for round in 1 2 3 4 5 6 7 8 9 10; do
     for i in 1 2 3 4 5; do

@@ -29,6 +29,11 @@ enum {
         ATTEMPT_ASIDE = 16,
 };
 
+enum {
+        /* Between SIGKILL and the end of a child that nothing holds. */
+        ATTEMPT_DEATH_MS = 200,
+};
+
 static void attempt_close(int fd)
 {
         if (fd >= 0)
@@ -103,7 +108,10 @@ void attempt_drop(Attempt *a)
 {
         if (a->pid > 0) {
                 kill(a->pid, SIGKILL);
-                /* A child in the middle of a request to a view dies only when the view answers: no waiting. */
+                /* Dying takes a moment, in which it still holds a place in the view, and keeps that from being unmounted.
+                 * A child in the middle of a request to a view dies only when the view answers: no more waiting. */
+                struct pollfd p = { .fd = a->pidfd, .events = POLLIN };
+                poll(&p, 1, ATTEMPT_DEATH_MS);
                 waitpid(a->pid, NULL, WNOHANG);
         }
         attempt_close(a->pidfd);

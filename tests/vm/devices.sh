@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=tests/system/lib.sh
 . /payload/lib.sh
 
-images=/payload/images
+images=/srv/images
 names=/dev/disk/by-rawview
 
 test_machine() {
@@ -53,7 +53,7 @@ test_names() {
     grep -Eq 'HintName: +web$' /results/udisks || fail "udisks does not know the name"
     systemctl stop udisks2
 
-    losetup --detach "$web"
+    losetup --detach $names/web
     is "$(links)" '' "names after the loop device"
     ok "names come and go with the loop device, and start nothing"
 }
@@ -91,12 +91,13 @@ test_hostile_name() {
     is "$(links)" 'a\x20\x22b\x0aRAWVIEW_NAME=sda\x20\x24c a\x20\x22b\x0aRAWVIEW_NAME=sda\x20\x24c-part1 a\x20\x22b\x0aRAWVIEW_NAME=sda\x20\x24c-part2 ' "an odd name"
     losetup --detach "$loop"
     # Two views with one file name: the first has it.
-    cp $images/web.qcow2 /srv/web
-    rawview mount /srv/web >/dev/null
-    loop=$(attach /srv/web)
+    mkdir /srv/other
+    cp $images/web.qcow2 /srv/other/web
+    rawview mount /srv/other/web >/dev/null
+    loop=$(attach /srv/other/web)
     is "$(links)" '' "the name of another view"
     losetup --detach "$loop"
-    rawview umount /srv/web "$odd"
+    rawview umount /srv/other/web "$odd"
     ok "odd names, and names that are taken"
 }
 

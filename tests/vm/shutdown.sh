@@ -13,10 +13,10 @@ test_boot() {
     local name
     for name in a b c; do
         is "$(state $name)" active "rawview@$name"
-        has "$(property $name RequiresMountsFor)" /images "rawview@$name"
+        has "$(property $name RequiresMountsFor)" /srv/images "rawview@$name"
     done
     is "$(findmnt -n -o FSTYPE --mountpoint /mnt/a)" ext4 "the file system in a view"
-    is "$(findmnt -n -o FSTYPE --mountpoint /images)" ext4 "the file system of the images"
+    is "$(findmnt -n -o FSTYPE --mountpoint /srv/images)" ext4 "the file system of the images"
     is "$(cat "/sys/block/$(basename "$(findmnt -n -o SOURCE --mountpoint /mnt/a)")/loop/backing_file")" /run/rawview/a "what is mounted"
     is "$(grep -E '^[abc]: ' /results/check | tr '\n' ' ')" 'a: 0 b: 0 c: 0 ' "rawview check before anything shows the images"
     ok "boot $boot: file systems in views are mounted at boot"
@@ -51,18 +51,11 @@ write_data() {
     wait_for 60 test -s /results/writer
 }
 
-# at TEXT: the number of the line of the last boot's journal that says so.
-at() {
-    local line
-    line=$(grep -n -m 1 -E "$1" /results/last | cut -d: -f1)
-    [ -n "$line" ] || fail "the journal of the last boot does not say '$1'"
-    echo "$line"
-}
-# in_order TEXT…
+# in_order TEXT…: what the journal of the last boot says, one after the other.
 in_order() {
     local last=0 line text
     for text; do
-        line=$(at "$text")
+        line=$(grep -n -m 1 -E "$text" /results/last | cut -d: -f1) || fail "the journal of the last boot does not say '$text'"
         [ "$line" -gt "$last" ] || fail "'$text' came too early at the shutdown"
         last=$line
     done
@@ -71,10 +64,10 @@ in_order() {
 # What the journal has from the moment on at which the machine was told to end.
 test_way_down() {
     journalctl -b -1 -o short-monotonic --no-pager | sed -n '/system will reboot now/,$p' >/results/last
-    in_order 'Unmounted mnt-a.mount' 'Stopped rawview@a.service' 'Unmounted images.mount'
-    in_order 'Unmounted mnt-b.mount' 'Unmounted images.mount'
-    in_order 'Stopped rawview@b.service' 'Unmounted images.mount'
-    in_order 'Stopped rawview@c.service' 'Unmounted images.mount'
+    in_order 'Unmounted mnt-a.mount' 'Stopped rawview@a.service' 'Unmounted srv-images.mount'
+    in_order 'Unmounted mnt-b.mount' 'Unmounted srv-images.mount'
+    in_order 'Stopped rawview@b.service' 'Unmounted srv-images.mount'
+    in_order 'Stopped rawview@c.service' 'Unmounted srv-images.mount'
     # systemd tries to unmount b, too, and cannot, as long as it has its loop device.
     ! grep -E 'Failed unmounting|is in use; it is unmounted|I/O error|timed out|SIGKILL' /results/last | grep -v 'rawview[-/]b' ||
         fail "the shutdown was not clean"

@@ -57,6 +57,9 @@ static void ready_connect_journal(void)
 
 static int ready_leave_terminal(const Manager *m, Err *err)
 {
+        /* First, since whoever reads our stderr sees the end of it as the end of all this. */
+        if (chdir("/") < 0)
+                return err_set(err, errno, "cannot go to /: %m");
         _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (null < 0)
                 return err_set(err, errno, "cannot open /dev/null: %m");
@@ -65,7 +68,7 @@ static int ready_leave_terminal(const Manager *m, Err *err)
                         return err_set(err, errno, "cannot let go of the terminal: %m");
         ready_connect_journal();
         log_open("rawview", log_level_choose(m->options->level, m->config->log_level));
-        return chdir("/") < 0 ? err_set(err, errno, "cannot go to /: %m") : 0;
+        return 0;
 }
 
 int ready_announce(Manager *m, Err *err)

@@ -8,6 +8,7 @@
 #include "broker/user.h"
 #include "ipc/channel.h"
 #include "supervisor/adopt.h"
+#include "supervisor/confined.h"
 #include "supervisor/image.h"
 #include "supervisor/look.h"
 #include "supervisor/notify.h"
@@ -368,12 +369,13 @@ static int manager_serve(Manager *m, Err *err)
         return 0;
 }
 
-static int manager_fail(const Manager *m, int r, const Err *err)
+static int manager_fail(const Manager *m, int r, Err *err)
 {
         if (r == -ECANCELED && m->stop_asked) {
                 log_line(LOG_LEVEL_NOTICE, "%s", err->text);
                 return EX_OK;
         }
+        confined_explain(CONFINED_FILE, r, err);
         event_log(event_choose(m->phase, -r), &m->subject, -r, "%s", err->text);
         notify_failure(-r, err->text);
         return exit_status(m->phase, -r);

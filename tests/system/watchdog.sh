@@ -108,7 +108,7 @@ test_a_supervisor_that_is_killed() {
 
 # The view of test_a_supervisor_that_is_killed is in the way, as another program with the image would be.
 test_an_end_to_trying() {
-    is "$(systemctl show -P StartLimitBurst -P StartLimitIntervalUSec -P RestartUSec rawview@other | tr '\n' ' ')" "10s 20min 10 " "the limits"
+    is "$(systemctl show -P StartLimitBurst -P StartLimitIntervalUSec -P RestartUSec rawview@other | tr '\n' ' ')" "10s 30min 30 " "the limits"
     mkdir -p /etc/systemd/system/rawview@web.service.d
     printf '%s\n' '[Unit]' StartLimitIntervalSec=60s StartLimitBurst=3 >/etc/systemd/system/rawview@web.service.d/limit.conf
     drop_in RestartSec=100ms

@@ -194,8 +194,8 @@ static bool file_is_there(const char *name)
 static void test_it_is_taken_back(void **state)
 {
         static const char *const scripts[] = {
-                "trap 'rm ready; exit 1' TERM; : >ready; sleep 1000 & wait",
-                "trap '' TERM; : >ready; sleep 1000"
+                "trap 'rm ready; kill $!; exit 1' TERM; sleep 1000 & : >ready; wait",
+                "trap '' TERM; : >ready; exec sleep 1000"
         };
 
         for (size_t i = 0; i < 2; i++) {

@@ -151,6 +151,21 @@ bool mount_options_have(const char *options, const char *name, const char **ret_
         return false;
 }
 
+bool mount_entry_get_user(const MountEntry *e, uid_t *ret)
+{
+        const char *text = NULL;
+        char *end = NULL;
+
+        if (strncmp(e->type, "fuse", 4) != 0 ||
+            !mount_options_have(e->super_options, "user_id", &text) || !text)
+                return false;
+        unsigned long user = strtoul(text, &end, 10);
+        if (end == text || (*end && *end != ','))
+                return false;
+        *ret = (uid_t)user;
+        return true;
+}
+
 int mount_id_of_fd(int fd, uint64_t *ret)
 {
         char path[64];

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef struct MountEntry {
         uint64_t id, parent;
@@ -43,6 +44,9 @@ const MountEntry *mount_table_find(const MountTable *t, uint64_t id);
 /* Is `name` (or `name`=…) among comma-separated options? *ret_value points behind the '=' or is NULL; it may be
  * asked for with NULL. */
 bool mount_options_have(const char *options, const char *name, const char **ret_value);
+
+/* Who has mounted a FUSE file system (user_id=), and so serves it. False: no such, and *ret is left alone. */
+bool mount_entry_get_user(const MountEntry *e, uid_t *ret);
 
 /* The mount that a descriptor (O_PATH too) lies in. Asks /proc/self/fdinfo, never the file system. */
 int mount_id_of_fd(int fd, uint64_t *ret);

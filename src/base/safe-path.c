@@ -86,7 +86,6 @@ static void spot_describe(const Spot *s, char *ret, size_t size)
 static int walk_find_server(Walk *w, int fd, Err *err)
 {
         _cleanup_mount_table_ MountTable table = { 0 };
-        const char *user = NULL;
         uint64_t id = 0;
 
         int r = mount_id_of_fd(fd, &id);
@@ -99,9 +98,8 @@ static int walk_find_server(Walk *w, int fd, Err *err)
                 return r;
         const MountEntry *e = mount_table_find(&table, id);
         w->mount_id = id;
-        w->served = e && strncmp(e->type, "fuse", 4) == 0 &&
-                    mount_options_have(e->super_options, "user_id", &user) && user;
-        w->server = w->served ? (uid_t)strtoul(user, NULL, 10) : 0;
+        w->server = 0;
+        w->served = e && mount_entry_get_user(e, &w->server);
         return 0;
 }
 

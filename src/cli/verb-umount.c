@@ -11,7 +11,6 @@
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <spawn.h>
@@ -137,10 +136,9 @@ static int umount_open_daemon(const ViewLook *look)
 
 static bool umount_is_mounted_by(const MountEntry *e, uid_t uid)
 {
-        const char *owner = NULL;
+        uid_t user = 0;
 
-        return mount_options_have(e->super_options, "user_id", &owner) && owner &&
-               strtoumax(owner, NULL, 10) == uid;
+        return mount_entry_get_user(e, &user) && user == uid;
 }
 
 /* A worker that has much to write may be too busy to say who its daemon is. The locks of an image that is written to are

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,11 +44,10 @@ static bool leftover_is_same_place(const char *path, const char *other)
 
 static bool leftover_may_be(const MountEntry *e, const char *mount_point)
 {
-        const char *user = NULL;
+        uid_t user = 0;
 
-        if (strcmp(e->type, MOUNT_TYPE_VIEW) != 0 ||
-            !mount_options_have(e->super_options, "user_id", &user) || !user ||
-            strtoul(user, NULL, 10) != geteuid())
+        if (strcmp(e->type, MOUNT_TYPE_VIEW) != 0 || !mount_entry_get_user(e, &user) ||
+            user != geteuid())
                 return false;
         return !mount_point || leftover_is_same_place(mount_point, e->target);
 }

@@ -11,11 +11,9 @@
 
 static bool view_is_roots(const MountEntry *e)
 {
-        const char *user = NULL;
+        uid_t user = 0;
 
-        return strcmp(e->type, MOUNT_TYPE_VIEW) == 0 &&
-               mount_options_have(e->super_options, "user_id", &user) && user && user[0] == '0' &&
-               (user[1] == '\0' || user[1] == ',');
+        return strcmp(e->type, MOUNT_TYPE_VIEW) == 0 && mount_entry_get_user(e, &user) && user == 0;
 }
 
 static bool view_has_device(const MountEntry *e, dev_t device)

@@ -101,6 +101,34 @@ static void test_options(void **state)
         assert_false(mount_options_have("", "ro", NULL));
 }
 
+static void test_whose_a_fuse_mount_is(void **state)
+{
+        static const struct {
+                const char *type, *options;
+                bool known;
+                uid_t user;
+        } cases_of_users[] = {
+                { "fuse.rawview", "rw,user_id=0,group_id=0", true, 0 },
+                { "fuse.sshfs", "rw,user_id=1000", true, 1000 },
+                { "fuseblk", "user_id=4294967294,rw", true, 4294967294U },
+                { "fuse", "rw,group_id=0", false, 0 },
+                { "fuse", "rw,user_id", false, 0 },
+                { "fuse", "rw,user_id=,rw", false, 0 },
+                { "fuse", "rw,user_id=0x,rw", false, 0 },
+                { "fuse", "rw,my_user_id=0", false, 0 },
+                { "ext4", "rw,user_id=0", false, 0 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases_of_users) / sizeof(cases_of_users[0]); i++) {
+                MountEntry e = { .type = cases_of_users[i].type,
+                                 .super_options = cases_of_users[i].options };
+                uid_t user = 77;
+
+                assert_int_equal(mount_entry_get_user(&e, &user), cases_of_users[i].known);
+                assert_int_equal(user, cases_of_users[i].known ? cases_of_users[i].user : 77);
+        }
+}
+
 static void test_of_this_machine(void **state)
 {
         _cleanup_mount_table_ MountTable t = { 0 };
@@ -122,6 +150,7 @@ int main(void)
                 cmocka_unit_test(test_lines),
                 cmocka_unit_test(test_find_by_id),
                 cmocka_unit_test(test_options),
+                cmocka_unit_test(test_whose_a_fuse_mount_is),
                 cmocka_unit_test(test_of_this_machine),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

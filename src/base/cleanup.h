@@ -9,9 +9,11 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -31,8 +33,22 @@ static inline void cleanup_close(int *fd)
         }
 }
 
+static inline void cleanup_stream(FILE **f)
+{
+        if (*f)
+                fclose(*f);
+}
+
+static inline void cleanup_dir(DIR **d)
+{
+        if (*d)
+                closedir(*d);
+}
+
 #define _cleanup_free_ _cleanup_(cleanup_free)
 #define _cleanup_close_ _cleanup_(cleanup_close)
+#define _cleanup_stream_ _cleanup_(cleanup_stream)
+#define _cleanup_dir_ _cleanup_(cleanup_dir)
 
 /* Hands a pointer over: gives its value and sets the variable to NULL. */
 #define TAKE(p)                           \

@@ -86,15 +86,9 @@ int mount_table_parse(char *text, MountTable *ret)
         return 0;
 }
 
-static void cleanup_file(FILE **f)
-{
-        if (*f)
-                fclose(*f);
-}
-
 static int mountinfo_read_file(const char *path, char **ret)
 {
-        _cleanup_(cleanup_file) FILE *f = fopen(path, "re");
+        _cleanup_stream_ FILE *f = fopen(path, "re");
         if (!f)
                 return -errno;
 

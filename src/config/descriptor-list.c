@@ -95,7 +95,7 @@ static int listing_take(Listing *l, DIR *d, const char *file, Err *err)
 /* A folder that cannot be listed costs what lies in it, and nothing else. */
 static int listing_look_into(Listing *l, const char *folder, Err *err)
 {
-        _cleanup_folder_ DIR *d = NULL;
+        _cleanup_dir_ DIR *d = NULL;
         const struct dirent *entry = NULL;
         Err why = { "" };
 

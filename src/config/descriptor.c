@@ -144,7 +144,7 @@ static int reading_add_drop_in(Reading *reading, const char *folder, const char 
 
 static int reading_look_into(Reading *reading, const char *folder, Err *err)
 {
-        _cleanup_folder_ DIR *d = NULL;
+        _cleanup_dir_ DIR *d = NULL;
         const struct dirent *entry = NULL;
 
         int r = folder_open(folder, &d, err);

@@ -14,10 +14,3 @@ int folder_open(const char *path, DIR **ret, Err *err);
 
 /* The next entry, NULL at the end; -errno when it cannot be read. */
 int folder_next(DIR *d, const char *path, const struct dirent **ret, Err *err);
-
-static inline void folder_closep(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
-#define _cleanup_folder_ __attribute__((cleanup(folder_closep)))

@@ -31,12 +31,6 @@ typedef struct Ini {
         size_t read;         /* bytes */
 } Ini;
 
-static void cleanup_file(FILE **f)
-{
-        if (*f)
-                fclose(*f);
-}
-
 static void ini_warn(const Ini *ini, const char *text)
 {
         Err line;
@@ -251,7 +245,7 @@ static int ini_open(const char *file, FILE **ret, Err *err)
 int config_read(
         Config *c, const char *file, const char *instance, ConfigWarn warn, void *arg, Err *err)
 {
-        _cleanup_(cleanup_file) FILE *f = NULL;
+        _cleanup_stream_ FILE *f = NULL;
         Ini ini = { .config = c, .file = file, .instance = instance, .warn = warn, .arg = arg };
 
         int r = ini_open(file, &f, err);

@@ -2,33 +2,17 @@
 #include "config/specifier.h"
 
 #include "base/cleanup.h"
+#include "base/unit-name.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <pwd.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-static void cleanup_stream(FILE **f)
-{
-        if (*f)
-                fclose(*f);
-}
-
-/* systemd.unit(5), "string escaping for inclusion in unit names". */
 static void specifier_put_escaped(FILE *out, const char *name)
 {
-        for (const char *c = name; *c; c++) {
-                bool plain = isalnum((unsigned char)*c) || *c == ':' || *c == '_' ||
-                             (*c == '.' && c != name);
-                if (*c == '/')
-                        fputc('-', out);
-                else if (plain)
-                        fputc(*c, out);
-                else
-                        fprintf(out, "\\x%02x", (unsigned char)*c);
-        }
+        for (const char *c = name; *c; c++)
+                unit_name_put(out, *c, c == name);
 }
 
 static int specifier_put_home(FILE *out, Err *err)
@@ -109,7 +93,7 @@ int specifier_expand(const char *text, const char *instance, char **ret, Err *er
         size_t len = 0;
 
         {
-                _cleanup_(cleanup_stream) FILE *out = open_memstream(&expanded, &len);
+                _cleanup_stream_ FILE *out = open_memstream(&expanded, &len);
                 if (!out)
                         return err_set(err, ENOMEM, "%m");
                 for (const char *c = text; *c; c++) {

@@ -2,9 +2,9 @@
 #include "generator/unit-text.h"
 
 #include "base/cleanup.h"
+#include "base/unit-name.h"
 #include "base/utf8.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -43,21 +43,6 @@ void unit_text_put_word(FILE *out, const char *text)
         fputc('"', out);
 }
 
-/* systemd.unit(5), "string escaping for inclusion in unit names"; `first` stands at the start of the name. */
-static void unit_text_put_escaped(FILE *out, char c, bool first)
-{
-        if (isalnum((unsigned char)c) || c == ':' || c == '_' || (c == '.' && !first))
-                fputc(c, out);
-        else
-                fprintf(out, "\\x%02x", (unsigned char)c);
-}
-
-static void cleanup_stream(FILE **f)
-{
-        if (*f)
-                fclose(*f);
-}
-
 /* Parts of a path that are nothing or "." do not count. */
 static int unit_text_put_device(FILE *out, const char *path, Err *err)
 {
@@ -71,7 +56,7 @@ static int unit_text_put_device(FILE *out, const char *path, Err *err)
                         if (!first)
                                 fputc('-', out);
                         for (size_t i = 0; i < len; i++)
-                                unit_text_put_escaped(out, part[i], first && i == 0);
+                                unit_name_put(out, part[i], first && i == 0);
                         first = false;
                 }
                 part += len;
@@ -87,7 +72,7 @@ int unit_text_name_device(const char *path, char **ret, Err *err)
         _cleanup_free_ char *name = NULL;
         size_t len = 0;
         {
-                _cleanup_(cleanup_stream) FILE *out = open_memstream(&name, &len);
+                _cleanup_stream_ FILE *out = open_memstream(&name, &len);
                 if (!out)
                         return err_set(err, ENOMEM, "%m");
                 int r = unit_text_put_device(out, path, err);

@@ -24,13 +24,6 @@ typedef struct LockLine {
         uint64_t first, last;
 } LockLine;
 
-static void holder_dir_close(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
-#define _cleanup_dir_ _cleanup_(holder_dir_close)
-
 /* Files of /proc, whole or as much as fits. Empty when it cannot be read. */
 static void holder_read(int dir, const char *name, char *ret, size_t size)
 {

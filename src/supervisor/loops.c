@@ -9,13 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void loops_dir_close(DIR **d)
-{
-        if (*d)
-                closedir(*d);
-}
-#define _cleanup_dir_ _cleanup_(loops_dir_close)
-
 /* The first line, without its end. */
 static bool loops_read(const char *folder, const char *name, char *ret, size_t size)
 {

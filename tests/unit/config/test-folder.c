@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config/folder.h"
 
+#include "base/cleanup.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +51,7 @@ static int root_teardown(void **state)
 static void test_cases(void **state)
 {
         for (const Case *t = cases; t < cases + sizeof(cases) / sizeof(cases[0]); t++) {
-                _cleanup_folder_ DIR *d = NULL;
+                _cleanup_dir_ DIR *d = NULL;
                 char path[64];
                 Err err = { "" };
 
@@ -65,7 +67,7 @@ static void test_cases(void **state)
 static void test_entries_up_to_the_end(void **state)
 {
         const struct dirent *entry = NULL;
-        _cleanup_folder_ DIR *d = NULL;
+        _cleanup_dir_ DIR *d = NULL;
         unsigned count = 0;
 
         assert_int_equal(folder_open(root, &d, NULL), 0);

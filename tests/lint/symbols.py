@@ -25,6 +25,7 @@ FORMAT_MAY_USE = re.compile(
     |pthread_mutex_\w+|__errno_location|__stack_chk_fail|__assert_fail|_GLOBAL_OFFSET_TABLE_
     |__(popcount|u?div|u?mod|mul|clz|ctz|bswap)[sdt]i[23]
     |inflate\w*|crc32\w*|adler32\w*|ZSTD_\w+
+    |uuid_\w+
     |_*(asan|ubsan|tsan|lsan|sanitizer)_\w+|__gcov_\w+|llvm_gcov\w*""",
     re.X,
 )

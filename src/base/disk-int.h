@@ -76,3 +76,21 @@ static inline be64 to_be64(uint64_t x)
                 v.b[i] = (uint8_t)x;
         return v;
 }
+
+static inline le16 to_le16(uint16_t x)
+{
+        return (le16){ { (uint8_t)x, (uint8_t)(x >> 8) } };
+}
+
+static inline le32 to_le32(uint32_t x)
+{
+        return (le32){ { (uint8_t)x, (uint8_t)(x >> 8), (uint8_t)(x >> 16), (uint8_t)(x >> 24) } };
+}
+
+static inline le64 to_le64(uint64_t x)
+{
+        le64 v;
+        for (int i = 0; i < 8; i++, x >>= 8)
+                v.b[i] = (uint8_t)x;
+        return v;
+}

@@ -14,12 +14,14 @@ sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
 ALL_BELOW_PROGRAMS = {
-    "base", "store", "reference", "lock", "config", "ipc", "broker", "sandbox", "block", "opener", "format", "view", "fuse"
+    "base", "codec", "store", "reference", "lock", "config", "ipc", "broker", "sandbox", "block", "opener", "format", "view",
+    "fuse"
 }
 
 FLOORS = {
     "base": set(),
     "store": {"base"},
+    "codec": {"base"},
     "reference": {"base"},
     "lock": {"base"},
     "config": {"base", "reference"},
@@ -28,7 +30,7 @@ FLOORS = {
     "sandbox": {"base"},
     "block": {"base", "store"},
     "opener": {"base", "store", "block", "ipc"},
-    "format": {"base", "store", "block"},
+    "format": {"base", "codec", "store", "block"},
     "view": {"base", "store", "block"},
     "fuse": {"base", "view"},
     "worker": ALL_BELOW_PROGRAMS,
@@ -44,7 +46,7 @@ LIBRARIES = {
     "systemd/": {"supervisor", "cli"},
     "json-c/": {"block", "cli", "view"},
     "json.h": {"block", "cli", "view"},
-    "zlib.h": {"format"},
+    "zlib.h": {"codec", "format"},
     "zstd": {"format"},
     "seccomp.h": {"sandbox"},
     "linux/landlock.h": {"sandbox"},

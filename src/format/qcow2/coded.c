@@ -5,49 +5,18 @@
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "codec/inflate.h"
 #include "format/qcow2/qcow2.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <zlib.h>
 #include <zstd.h>
-
-/* Raw deflate with the largest window: it reads what any smaller one wrote. */
-#define QCOW2_WINDOW_BITS (-15)
 
 static void qcow2_dctx_free(ZSTD_DCtx **d)
 {
         ZSTD_freeDCtx(*d);
 }
 #define _cleanup_dctx_ _cleanup_(qcow2_dctx_free)
-
-static void qcow2_inflate_end(z_stream *z)
-{
-        inflateEnd(z);
-}
-#define _cleanup_inflate_ _cleanup_(qcow2_inflate_end)
-
-static int qcow2_inflate(const uint8_t *in, size_t in_len, uint8_t *out, size_t len)
-{
-        _Static_assert(2 << QCOW2_CLUSTER_BITS_MAX <= INT_MAX, "lengths fit zlib's");
-        _cleanup_inflate_ z_stream z = {
-                .next_in = (uint8_t *)in,
-                .avail_in = (uInt)in_len,
-                .next_out = out,
-                .avail_out = (uInt)len,
-        };
-
-        int r = inflateInit2(&z, QCOW2_WINDOW_BITS);
-        if (r != Z_OK)
-                return r == Z_MEM_ERROR ? -ENOMEM : -EIO;
-        r = inflate(&z, Z_FINISH);
-        if (r == Z_MEM_ERROR)
-                return -ENOMEM;
-        /* A full cluster is enough: the end of the stream may have been cut off with the last sector, and then what
-         * follows it, somebody else's bytes, is taken for one. */
-        return z.avail_out == 0 ? 0 : -EIO;
-}
 
 /* The library would also decode the formats of its first years; nobody wrote them into a qcow2. */
 static bool qcow2_is_zstd_frame(const uint8_t *in, size_t len)
@@ -109,7 +78,9 @@ int qcow2_read_coded(Node *n, const Extent *e, void *buf)
         int r = store_read_padded(n->store, in, place.len, place.pos);
         if (r < 0)
                 return r;
+        /* A full cluster is enough: the end of a stream may have been cut off with the last sector, and then what
+         * follows it, somebody else's bytes, is taken for one. */
         return q->header.compression == QCOW2_COMPRESSION_ZSTD
                        ? qcow2_unzstd(in, place.len, buf, e->len)
-                       : qcow2_inflate(in, place.len, buf, e->len);
+                       : inflate_exactly(INFLATE_RAW, in, place.len, buf, e->len);
 }

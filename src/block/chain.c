@@ -34,7 +34,7 @@ static int chain_find_format(const ChainRequest *request,
 static int chain_probe(const ChainRequest *request, Store *top, const Format **ret, Err *err)
 {
         const Format *found = NULL;
-        int r = probe_format(request->formats, top, &found, err);
+        int r = probe_format(request->formats, top, request->writable, &found, err);
         if (r < 0)
                 return r;
         if (!found && request->writable && !request->for_check)
@@ -130,38 +130,89 @@ static int chain_find_below(const ChainRequest *request,
         return chain_find_format(request, stated, ret, err);
 }
 
+/* A layer below `n`, opened; and where its file is. */
+typedef struct Below {
+        const Format *format;
+        Store *store; /* owned */
+} Below;
+
+static void below_done(Below *b)
+{
+        store_free(b->store);
+        *b = (Below){ 0 };
+}
+#define _cleanup_below_ _cleanup_(below_done)
+
+/* The file that one of the names stands for. */
+static int chain_find_file(
+        const ChainRequest *request, const Node *n, const char *text, Below *ret, Err *err)
+{
+        _cleanup_(file_name_donep) FileName name = { 0 };
+        Below b = { 0 };
+
+        int r = file_name_parse(text, &name, err);
+        if (r < 0)
+                return r;
+        r = chain_find_below(request, n, &name, &b.format, err);
+        if (r < 0)
+                return r;
+        r = request->opener->open(request->opener, n->store, name.path, STORE_READ_ONLY, &b.store,
+                                  err);
+        if (r < 0)
+                return r;
+        *ret = b;
+        return 0;
+}
+
+/* The first of all names under which a file can be had. When there is none, what became of the first counts. */
+static int chain_find_any_file(const ChainRequest *request, const Node *n, Below *ret, Err *err)
+{
+        size_t i = 0;
+
+        int r = chain_find_file(request, n, n->backing_name, ret, err);
+        if (r >= 0 || !n->backing_others)
+                return r;
+        for (; n->backing_others[i]; i++)
+                if (chain_find_file(request, n, n->backing_others[i], ret, NULL) >= 0)
+                        return 0;
+        Err first = err ? *err : (Err){ "" };
+        return err_set(err, -r, "%s; nor can it be had as '%s', the last of %zu names", first.text,
+                       n->backing_others[i - 1], i + 1);
+}
+
 /* The layer that `n` names; `top` begins the chain that ends with `n`. */
 static int chain_open_below(
         const ChainRequest *request, Node *top, const Node *n, Node **ret, Err *err)
 {
-        _cleanup_(file_name_donep) FileName name = { 0 };
-        _cleanup_store_ Store *s = NULL;
+        _cleanup_below_ Below b = { 0 };
         _cleanup_node_ Node *below = NULL;
-        const Format *format = NULL;
 
-        int r = file_name_parse(n->backing_name, &name, err);
+        int r = chain_find_any_file(request, n, &b, err);
         if (r < 0)
                 return r;
-        r = chain_find_below(request, n, &name, &format, err);
-        if (r < 0)
-                return r;
-        r = request->opener->open(request->opener, n->store, name.path, STORE_READ_ONLY, &s, err);
-        if (r < 0)
-                return r;
-        r = chain_check_new(top, s, err);
+        r = chain_check_new(top, b.store, err);
         if (r < 0)
                 return r;
 
         NodeOptions options = { .cache = request->cache, .is_below = true };
-        r = node_open(format, s, &options, request->opener, &below, err);
+        r = node_open(b.format, b.store, &options, request->opener, &below, err);
         if (r < 0)
                 return r;
-        TAKE(s);
+        TAKE(b.store);
         r = chain_check_extras(top, below, err);
         if (r < 0)
                 return r;
         *ret = TAKE(below);
         return 0;
+}
+
+/* The layer below `n`, and whether it is the right one. */
+static int chain_add_below(const ChainRequest *request, Node *top, Node *n, Err *err)
+{
+        int r = chain_open_below(request, top, n, &n->backing, err);
+        if (r >= 0 && n->format->check_backing)
+                r = n->format->check_backing(n, n->backing, err);
+        return r < 0 ? err_prefix(err, r, "backing file '%s'", n->backing_name) : 0;
 }
 
 static int chain_open_all_below(const ChainRequest *request, Node *top, Err *err)
@@ -174,9 +225,9 @@ static int chain_open_all_below(const ChainRequest *request, Node *top, Err *err
                                 err, EFBIG,
                                 "backing file '%s': it would be layer %d, and the limit is %d",
                                 n->backing_name, depth + 1, LIMIT_CHAIN_DEPTH);
-                int r = chain_open_below(request, top, n, &n->backing, err);
+                int r = chain_add_below(request, top, n, err);
                 if (r < 0)
-                        return err_prefix(err, r, "backing file '%s'", n->backing_name);
+                        return r;
         }
         return 0;
 }

@@ -50,7 +50,8 @@ typedef struct Probe {
 } Probe;
 
 typedef struct Format {
-        const char *name; /* as in --format= and `qemu-img info` */
+        const char *name;      /* as in --format= */
+        const char *qemu_name; /* as in `qemu-img info`, where that is another one; else NULL */
         Magic magic
                 [MAGIC_COUNT]; /* one of them matching is a match; none given: only probe() decides */
         size_t state_size;     /* of Node.state, zeroed before open */
@@ -59,9 +60,13 @@ typedef struct Format {
         int (*probe)(const Probe *p);
 
         /* Parse and check everything that map needs. Reads n->store, n->writable, n->snapshot, n->cache; sets
-         * n->size, n->granule, n->backing_name, n->backing_format, n->state; may ask `opener` for further files
+         * n->size, n->granule, n->backing_name, n->backing_others, n->backing_format, n->state; may ask `opener` for further files
          * (it is NULL when nothing may be opened: then leave those out and serve nothing from them). */
         int (*open)(Node *n, Opener *opener, Err *err);
+
+        /* Is `below`, which was opened because of the name that open gave, the layer that this one was made over? `below` is of
+         * n->backing_format, so of this format or of another one. -EBADMSG with a text that says what does not fit. Optional. */
+        int (*check_backing)(Node *n, Node *below, Err *err);
 
         /* Frees what n->state owns. Accepts a half-open node, whose n->store may be NULL. Writes nothing:
          * node_flush came before. */
@@ -103,3 +108,9 @@ typedef struct Format {
          * itself is known to its driver alone, and `info` must print what qemu-img prints. */
         int (*describe)(Node *n, Info *info);
 } Format;
+
+/* What qemu-img calls it. */
+static inline const char *format_qemu_name(const Format *f)
+{
+        return f->qemu_name ? f->qemu_name : f->name;
+}

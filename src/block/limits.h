@@ -21,6 +21,9 @@
 /* Bytes of a file name inside an image: what PATH_MAX and qcow2's own bound (1023) leave. */
 #define LIMIT_NAME_LEN 1023
 
+/* Further names of one backing file. Real images: a VHD has up to six locators, each of which gives a path and a name. */
+#define LIMIT_BACKING_OTHERS 16
+
 /* Bytes that one coded extent unpacks to: the largest qcow2 cluster. */
 #define LIMIT_CODED_LEN (UINT64_C(2) << 20)
 

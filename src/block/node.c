@@ -84,6 +84,9 @@ static void node_free_layer(Node *n)
         free(n->snapshot);
         free(n->backing_name);
         free(n->backing_format);
+        for (size_t i = 0; n->backing_others && n->backing_others[i]; i++)
+                free(n->backing_others[i]);
+        free(n->backing_others);
         range_lock_done(&n->range_lock);
         pthread_mutex_destroy(&n->flush_lock);
         pthread_rwlock_destroy(&n->layout);
@@ -151,6 +154,23 @@ int node_open(const Format *format,
         }
         *ret = TAKE(n);
         return 0;
+}
+
+int node_add_backing_other(Node *n, const char *name)
+{
+        size_t count = 0;
+
+        while (n->backing_others && n->backing_others[count])
+                count++;
+        if (count == LIMIT_BACKING_OTHERS)
+                return -EFBIG;
+        char **grown = reallocarray(n->backing_others, count + 2, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        n->backing_others = grown;
+        grown[count] = strdup(name);
+        grown[count + 1] = NULL;
+        return grown[count] ? 0 : -ENOMEM;
 }
 
 int node_adopt_store(Node *n, Store *s)

@@ -48,7 +48,9 @@ struct Node {
         bool guessed; /* raw because no format was recognised; only ever read-only */
         bool repaired; /* it was not closed cleanly; set by the driver that made up for it, in open */
         char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
-        char *backing_name;   /* owned: what the image says, as it says it; NULL: it names none */
+        char *backing_name; /* owned: what the image says, as it says it; NULL: it names none */
+        char **backing_others; /* owned, NULL at the end: further names of the same file, tried in turn where the one before is
+                                  missing or refused; NULL: there are none */
         char *backing_format; /* owned: the format that it states for it; NULL: it states none */
 
         /* A sync failed: the kernel may have dropped what we wrote, so writing ends for good. */
@@ -83,6 +85,9 @@ int node_open(const Format *format,
               Opener *opener,
               Node **ret,
               Err *err);
+
+/* Adds to n->backing_others, at most LIMIT_BACKING_OTHERS of them. Copies `name`. For drivers, in open. */
+int node_add_backing_other(Node *n, const char *name);
 
 /* Hands a further file to the node, which owns it on success only. For drivers, in open. */
 int node_adopt_store(Node *n, Store *s);

@@ -24,7 +24,7 @@ static const Foreign foreign_formats[] = {
         { "vdi", { 0x40, 4, "\x7f\x10\xda\xbe" } },
         { "parallels", { 0, 16, "WithoutFreeSpace" } },
         { "parallels", { 0, 16, "WithouFreSpacExt" } },
-        { "vpc", { 0, 8, "conectix" } },
+        { "vhd", { 0, 8, "conectix" } },
         { "ewf", { 0, 8, "EVF\t\r\n\xff\0" } },
         { "ewf2", { 0, 4, "EVF2" } },
         { "sparseimage", { 0, 8, "sprs\0\0\0\3" } },
@@ -34,8 +34,8 @@ static const Foreign foreign_formats[] = {
         { "asif", { 0, 4, "shdw" } },
         { "android-sparse", { 0, 4, "\x3a\xff\x26\xed" } },
         { "dmg", { -512, 12, "koly\0\0\0\4\0\0\2\0" } },
-        { "vpc", { -512, 8, "conectix" } },
-        { "vpc", { -511, 8, "conectix" } },
+        { "vhd", { -512, 8, "conectix" } },
+        { "vhd", { -511, 8, "conectix" } },
 };
 
 /* Which end of a file is looked at. The guest of an image often decides what its last sector holds, so the tail
@@ -149,7 +149,18 @@ static int probe_read(Store *s, uint8_t *head, uint8_t *tail, uint64_t *ret_size
         return 0;
 }
 
-int probe_format(const Format *const *formats, Store *s, const Format **ret, Err *err)
+/* The last sector of a raw disk is its guest's: what it says there may not decide how somebody writes to the file. */
+static int probe_refuse_tail(const Format *found, Err *err)
+{
+        return err_set(
+                err, EOPNOTSUPP,
+                "only its last sector looks like %s, and what a guest may have put there is not trusted for "
+                "writing; --format= must say what it is",
+                found->name);
+}
+
+int probe_format(
+        const Format *const *formats, Store *s, bool writable, const Format **ret, Err *err)
 {
         uint8_t head[PROBE_HEAD] = { 0 }, tail[PROBE_TAIL] = { 0 };
         Probe p = { .head = head, .tail = tail };
@@ -159,8 +170,11 @@ int probe_format(const Format *const *formats, Store *s, const Format **ret, Err
         if (r < 0)
                 return r;
         r = probe_end(formats, &p, PROBE_AT_HEAD, &found, err);
-        if (r >= 0 && !found)
+        if (r >= 0 && !found) {
                 r = probe_end(formats, &p, PROBE_AT_TAIL, &found, err);
+                if (r >= 0 && found && writable)
+                        r = probe_refuse_tail(found, err);
+        }
         if (r < 0)
                 return r;
         *ret = found;
@@ -170,7 +184,7 @@ int probe_format(const Format *const *formats, Store *s, const Format **ret, Err
 const Format *format_find(const Format *const *formats, const char *name)
 {
         for (const Format *const *f = formats; *f; f++)
-                if (strcmp((*f)->name, name) == 0)
+                if (strcmp((*f)->name, name) == 0 || strcmp(format_qemu_name(*f), name) == 0)
                         return *f;
         return NULL;
 }

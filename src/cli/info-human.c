@@ -112,7 +112,7 @@ void info_layer_print(const InfoLayer *l)
         _cleanup_free_ char *disk_size = text_size(l->disk_size);
 
         print_text("image", l->file);
-        print_text("file format", l->node->format->name);
+        print_text("file format", format_qemu_name(l->node->format));
         printf("virtual size: %s (%" PRIu64 " bytes)\n", virtual_size ? virtual_size : "?",
                l->virtual_size);
         printf("disk size: %s\n", disk_size ? disk_size : "?");

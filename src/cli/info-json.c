@@ -86,7 +86,7 @@ json_object *info_layer_json(const InfoLayer *l)
 
         json_add_number(o, "virtual-size", l->virtual_size);
         json_add_text(o, "filename", l->file);
-        json_add_text(o, "format", l->node->format->name);
+        json_add_text(o, "format", format_qemu_name(l->node->format));
         json_add_number(o, "actual-size", l->disk_size);
         if (i->cluster_size > 0)
                 json_add_number(o, "cluster-size", i->cluster_size);
@@ -108,7 +108,7 @@ json_object *info_layer_json(const InfoLayer *l)
         }
         if (i->fact_count > 0) {
                 json_object *specific = json_object_new_object();
-                json_add_text(specific, "type", l->node->format->name);
+                json_add_text(specific, "type", format_qemu_name(l->node->format));
                 json_object_object_add(specific, "data", json_of_facts(i));
                 json_object_object_add(o, "format-specific", specific);
         }

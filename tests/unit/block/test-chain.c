@@ -2,6 +2,7 @@
 #include "nodes.h"
 
 #include "block/chain.h"
+#include "block/limits.h"
 #include "fake/shelf.h"
 
 #include <errno.h>
@@ -263,6 +264,83 @@ static void test_a_planted_header_is_not_followed(void **state)
         scene_close(&s);
 }
 
+/* A driver whose images give two further names for the layer below, and which knows that layer by its second byte. */
+static int others_open(Node *n, Opener *opener, Err *err)
+{
+        int r = format_fake.open(n, opener, err);
+        if (r < 0 || !n->backing_name)
+                return r;
+        r = node_add_backing_other(n, "second");
+        return r < 0 ? r : node_add_backing_other(n, "third");
+}
+
+static int others_check_backing(Node *n, Node *below, Err *err)
+{
+        uint8_t byte = 0;
+        int r = node_read(below, &byte, 1, G);
+        if (r < 0)
+                return r;
+        return byte == 'B' ? 0 : err_set(err, EBADMSG, "its second granule is not the one we know");
+}
+
+static void test_a_layer_may_have_several_names(void **state)
+{
+        static const struct {
+                const char *there[3]; /* what can be opened; NULL ends it */
+                const char *layout;
+                int code;
+                const char *text;
+        } cases[] = {
+                { { "first", "third" }, "dd", 0, NULL },
+                { { "second" }, "dd", 0, NULL },
+                { { "third" }, "dd", 0, NULL },
+                { { NULL },
+                  "dd",
+                  ENOENT,
+                  "backing file 'first': cannot open it: No such file or directory; nor can it be had as "
+                  "'third', the last of 3 names" },
+                { { "third" },
+                  "d.",
+                  EBADMSG,
+                  "backing file 'first': its second granule is not the one we know" },
+        };
+        Format others = format_fake;
+        const Format *const with_others[] = { &format_fake, &others, NULL };
+
+        others.name = "others";
+        others.open = others_open;
+        others.check_backing = others_check_backing;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Scene s;
+                scene_open(&s);
+                s.request.formats = with_others;
+                s.request.format_name = "others";
+                put_fake(&s, "top", "..", "first", "fake");
+                for (size_t j = 0; j < 3 && cases[i].there[j]; j++)
+                        put_fake(&s, cases[i].there[j], cases[i].layout, NULL, NULL);
+                if (cases[i].code) {
+                        scene_refuses(&s, "top", cases[i].code, cases[i].text);
+                } else {
+                        _cleanup_node_ Node *n = scene_chain(&s, "top");
+                        assert_guest_bytes(n, 'A', G, 0);
+                }
+                scene_close(&s);
+        }
+}
+
+static void test_names_have_a_bound(void **state)
+{
+        Node n = { 0 };
+
+        for (unsigned i = 0; i < LIMIT_BACKING_OTHERS; i++)
+                assert_int_equal(node_add_backing_other(&n, "x"), 0);
+        assert_int_equal(node_add_backing_other(&n, "x"), -EFBIG);
+        for (unsigned i = 0; i < LIMIT_BACKING_OTHERS; i++)
+                free(n.backing_others[i]);
+        assert_null(n.backing_others[LIMIT_BACKING_OTHERS]);
+        free(n.backing_others);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -275,6 +353,8 @@ int main(void)
                 cmocka_unit_test(test_what_a_layer_must_state),
                 cmocka_unit_test(test_a_json_name_states_the_format),
                 cmocka_unit_test(test_a_planted_header_is_not_followed),
+                cmocka_unit_test(test_a_layer_may_have_several_names),
+                cmocka_unit_test(test_names_have_a_bound),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

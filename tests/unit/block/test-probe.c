@@ -77,7 +77,7 @@ static void run_case(const ProbeCase *c)
         Err err = { "" };
         char text[200];
 
-        int r = probe_format(formats, s, &found, &err);
+        int r = probe_format(formats, s, false, &found, &err);
         if (!c->foreign) {
                 if (r != 0 ||
                     (found ? !c->found || strcmp(found->name, c->found) != 0 : !!c->found))
@@ -144,9 +144,9 @@ static void test_foreign_formats_are_refused_by_name(void **state)
                 { "vdi", 4096, 0x40, BYTES("\x7f\x10\xda\xbe"), 0, NULL, NULL, "vdi" },
                 { "parallels", 4096, 0, BYTES("WithoutFreeSpace"), 0, NULL, NULL, "parallels" },
                 { "parallels 2", 4096, 0, BYTES("WithouFreSpacExt"), 0, NULL, NULL, "parallels" },
-                { "vhd", 4096, 0, BYTES("conectix"), 0, NULL, NULL, "vpc" },
-                { "vhd fixed", 4096, -512, BYTES("conectix"), 0, NULL, NULL, "vpc" },
-                { "vhd fixed, old", 4095, -511, BYTES("conectix"), 0, NULL, NULL, "vpc" },
+                { "vhd", 4096, 0, BYTES("conectix"), 0, NULL, NULL, "vhd" },
+                { "vhd fixed", 4096, -512, BYTES("conectix"), 0, NULL, NULL, "vhd" },
+                { "vhd fixed, old", 4095, -511, BYTES("conectix"), 0, NULL, NULL, "vhd" },
                 { "ewf", 4096, 0, BYTES("EVF\t\r\n\xff\0"), 0, NULL, NULL, "ewf" },
                 { "ewf2", 4096, 0, BYTES("EVF2\r\n\x81\0"), 0, NULL, NULL, "ewf2" },
                 { "sparseimage", 4096, 0, BYTES("sprs\0\0\0\3"), 0, NULL, NULL, "sparseimage" },
@@ -169,6 +169,41 @@ static void test_foreign_formats_are_refused_by_name(void **state)
                 run_case(&cases[i]);
 }
 
+/* Whoever writes to a raw disk may write to its last sector. */
+static void test_a_tail_is_not_trusted_for_writing(void **state)
+{
+        ProbeCase c = { "tail", 5000, -512, BYTES("TAIL"), 0, NULL, NULL, NULL };
+        _cleanup_store_ Store *s = open_case(&c);
+        const Format *found = NULL;
+        Err err = { "" };
+
+        assert_int_equal(probe_format(formats, s, false, &found, NULL), 0);
+        assert_ptr_equal(found, &format_tail);
+        found = NULL;
+        assert_int_equal(probe_format(formats, s, true, &found, &err), -EOPNOTSUPP);
+        assert_null(found);
+        assert_string_equal(
+                err.text,
+                "only its last sector looks like tail, and what a guest may have put there is "
+                "not trusted for writing; --format= must say what it is");
+        assert_int_equal(store_write(s, "ONE", 3, 0), 0);
+        assert_int_equal(probe_format(formats, s, true, &found, NULL), 0);
+        assert_ptr_equal(found, &format_one);
+}
+
+static void test_formats_have_two_names(void **state)
+{
+        static const Format twice = { .name = "vhd", .qemu_name = "vpc" };
+        static const Format *const both[] = { &format_one, &twice, NULL };
+
+        assert_ptr_equal(format_find(both, "vhd"), &twice);
+        assert_ptr_equal(format_find(both, "vpc"), &twice);
+        assert_ptr_equal(format_find(both, "one"), &format_one);
+        assert_null(format_find(both, "vp"));
+        assert_string_equal(format_qemu_name(&twice), "vpc");
+        assert_string_equal(format_qemu_name(&format_one), "one");
+}
+
 static void test_two_formats_are_one_too_many(void **state)
 {
         static const struct {
@@ -185,7 +220,7 @@ static void test_two_formats_are_one_too_many(void **state)
                 _cleanup_store_ Store *s = open_case(&cases[i].c);
                 const Format *found = NULL;
                 Err err = { "" };
-                assert_int_equal(probe_format(formats, s, &found, &err), -EBADMSG);
+                assert_int_equal(probe_format(formats, s, false, &found, &err), -EBADMSG);
                 assert_string_equal(err.text, cases[i].text);
                 assert_null(found);
         }
@@ -197,7 +232,7 @@ static void test_a_registered_driver_makes_its_magic_known(void **state)
         _cleanup_store_ Store *s = open_case(&c);
         const Format *found = NULL;
 
-        assert_int_equal(probe_format(formats_with_vdi, s, &found, NULL), 0);
+        assert_int_equal(probe_format(formats_with_vdi, s, false, &found, NULL), 0);
         assert_ptr_equal(found, &format_vdi);
 }
 
@@ -216,7 +251,7 @@ static void test_failures_are_told(void **state)
                 Err err = { "" };
                 assert_int_equal(mem_store_new("ONE", 3, &inner), 0);
                 assert_int_equal(faulty_store_new(inner, &plan, &s), 0);
-                assert_int_equal(probe_format(formats, s, &found, &err), -EIO);
+                assert_int_equal(probe_format(formats, s, false, &found, &err), -EIO);
                 assert_string_equal(err.text, texts[i]);
         }
 }
@@ -234,6 +269,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_recognised),
                 cmocka_unit_test(test_foreign_formats_are_refused_by_name),
+                cmocka_unit_test(test_a_tail_is_not_trusted_for_writing),
+                cmocka_unit_test(test_formats_have_two_names),
                 cmocka_unit_test(test_two_formats_are_one_too_many),
                 cmocka_unit_test(test_a_registered_driver_makes_its_magic_known),
                 cmocka_unit_test(test_failures_are_told),

@@ -144,18 +144,18 @@ int broker_explain(const Broker *b, const MessageError *said, Err *ret)
         return err_set(ret, b->refusal_code, "%s: %s", said->text, b->refusal.text);
 }
 
-static int broker_count_question(Broker *b, const char *what, Err *err)
+static int broker_count_question(unsigned *asked, unsigned most, const char *what, Err *err)
 {
-        if (b->questions++ < BROKER_QUESTIONS_MAX)
+        if ((*asked)++ < most)
                 return 0;
-        return err_set(err, EPROTO, "it asked for more than %d %s", BROKER_QUESTIONS_MAX, what);
+        return err_set(err, EPROTO, "it asked for more than %u %s", most, what);
 }
 
 int broker_check_secret_wanted(Broker *b, const MessageSecretWanted *ask, Err *err)
 {
         size_t len = strlen(ask->what);
 
-        int r = broker_count_question(b, "passphrases", err);
+        int r = broker_count_question(&b->secrets_asked, BROKER_SECRETS_MAX, "passphrases", err);
         if (r < 0)
                 return r;
         if (ask->layer >= b->count)
@@ -183,7 +183,7 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
         };
         Err why = { "" };
 
-        int r = broker_count_question(b, "files", err);
+        int r = broker_count_question(&b->files_asked, BROKER_FILES_MAX, "files", err);
         if (r < 0)
                 return r;
         if (ask->namer >= b->count)

@@ -15,10 +15,12 @@
 #include <stddef.h>
 
 enum {
-        /* A chain has 32 layers at most, each with an external data file at most. */
-        BROKER_LAYERS_MAX = 80,
+        /* A chain has 32 layers at most, but one of them may be in pieces of 2 GiB. With these, a process that may have 1024
+         * descriptors open has some left. */
+        BROKER_LAYERS_MAX = 900,
         /* Who asks more often is not opening an image any more, but looking for what there is. */
-        BROKER_QUESTIONS_MAX = 128,
+        BROKER_FILES_MAX = 1000,
+        BROKER_SECRETS_MAX = 128,
 };
 
 typedef struct Layer {
@@ -50,7 +52,7 @@ typedef struct Broker {
         BrokerRules rules;
         Layer layers[BROKER_LAYERS_MAX]; /* 0: the image itself */
         size_t count;
-        unsigned questions;
+        unsigned files_asked, secrets_asked;
         int refusal_code; /* why the last refusal was one; 0: there was none */
         Err refusal;
         bool lock_is_warned;

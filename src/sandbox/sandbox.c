@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 enum {
-        /* A chain of 32 layers with a data file each, a session for each of 16 threads, and some more. */
-        SANDBOX_FILES_MAX = 128,
+        /* All that a broker opens for an image, 900 files, a session for each of 16 threads, and some more. */
+        SANDBOX_FILES_MAX = 1024,
 };
 
 /* Addresses, not memory: programs and libraries, two heaps of 128 MiB, 16 threads with buffers of 16 MiB at most, and

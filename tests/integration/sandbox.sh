@@ -31,7 +31,7 @@ confined()
     for set in CapInh CapPrm CapEff CapAmb; do
         status_is "$worker" $set 0000000000000000
     done
-    equal "limit of descriptors" "$(limit_of "$worker" 'Max open files')" 128
+    equal "limit of descriptors" "$(limit_of "$worker" 'Max open files')" 1024
     equal "limit of core dumps" "$(limit_of "$worker" 'Max core file size')" 0
 }
 

@@ -108,7 +108,7 @@ static int ask_without_end(void *arg, int channel, pid_t parent)
 
         while (ask(channel, 0, 0, "base", &m) == 0)
                 refused += m.kind == MESSAGE_REFUSED && m.error.code == EFBIG;
-        if (refused != BROKER_QUESTIONS_MAX - BROKER_LAYERS_MAX + 1)
+        if (refused != BROKER_FILES_MAX - BROKER_LAYERS_MAX + 1)
                 return CHILD_SURPRISED;
         wait_for_ever();
 }
@@ -211,7 +211,7 @@ static const Case cases[] = {
         { "refusals", get_what_is_refused, 0, NULL },
         { "wrong namer", ask_for_another_layer, 1,
           RULES("it asked for what layer 1 names, which was never opened") },
-        { "endless names", ask_without_end, 1, RULES("it asked for more than 128 files") },
+        { "endless names", ask_without_end, 1, RULES("it asked for more than 1000 files") },
         { "a passphrase", want_a_passphrase, 0, NULL },
         { "a passphrase of another layer", want_of_another_layer, 1,
           RULES("it asked for the passphrase of layer 1, which was never opened") },

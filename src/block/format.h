@@ -4,7 +4,7 @@
  *
  * A driver says where guest bytes lie; only block/ moves guest bytes. No callback does I/O on guest data, except
  * read_coded, which unpacks one extent. Callbacks run in any thread; `layout` of the node is held (shared in map,
- * read_coded, alloc, publish, release, write_back; exclusively in discard, resize). What a driver
+ * read_coded, alloc, publish, release, write_back; exclusively in finish, discard, resize). What a driver
  * changes while serving is guarded by a mutex of its own.
  *
  * Errors that cross this border (negative errno):
@@ -92,6 +92,11 @@ typedef struct Format {
         int (*publish)(Node *n, const Extent *e);
         void (*release)(Node *n, const Extent *e);
         int (*write_back)(Node *n);
+
+        /* All has been flushed and nobody writes any more: says in the image that it was closed cleanly, where the format
+         * has a mark for that and it was taken away. The caller syncs. A write that comes all the same takes the mark
+         * away again. Optional; `layout` is held exclusively. */
+        int (*finish)(Node *n);
 
         /* The range reads as zeroes afterwards and its space is given back where that is possible. May do less
          * at ragged ends: *ret_off and *ret_len say what part it did (possibly nothing). Optional. */

@@ -300,6 +300,25 @@ int node_flush(Node *n)
         return r;
 }
 
+static int node_finish_locked(Node *n)
+{
+        int r = node_may_write(n);
+        if (r >= 0)
+                r = n->format->finish(n);
+        return r < 0 ? r : node_sync(n);
+}
+
+int node_finish(Node *n)
+{
+        int r = node_flush(n);
+        if (r < 0 || !n->writable || !n->format->finish)
+                return r;
+        pthread_rwlock_wrlock(&n->layout);
+        r = node_finish_locked(n);
+        pthread_rwlock_unlock(&n->layout);
+        return r;
+}
+
 static bool time_is_later(const struct timespec *a, const struct timespec *b)
 {
         return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;

@@ -119,6 +119,10 @@ int node_resize(Node *n, uint64_t size);
 /* Everything written before the call survives a power failure once this returns 0: tables, then all files. */
 int node_flush(Node *n);
 
+/* node_flush for the last time: afterwards the image says that it was closed cleanly, if its format can. For whoever has
+ * ended all writing; without it the image is as after a crash, which costs a repair at most. */
+int node_finish(Node *n);
+
 /* Syncs the files of this layer and nothing else; for drivers, in write_back. A failure sets `broken`. */
 int node_sync(Node *n);
 

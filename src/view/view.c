@@ -297,6 +297,11 @@ int view_flush(View *v)
         return view_answer(v, HEALTH_SYNC, 0, 0, node_flush(v->node));
 }
 
+int view_finish(View *v)
+{
+        return view_answer(v, HEALTH_SYNC, 0, 0, node_finish(v->node));
+}
+
 int view_find(View *v, ViewFind what, uint64_t off, uint64_t *ret)
 {
         _cleanup_size_lock_ pthread_rwlock_t *held = size_lock_take_shared(v);

@@ -63,6 +63,9 @@ int view_write(View *v, const void *buf, size_t len, uint64_t off, size_t *ret_d
 
 int view_flush(View *v);
 
+/* The last flush, when nobody can write any more: the image was closed cleanly. */
+int view_finish(View *v);
+
 typedef enum ViewFind {
         VIEW_FIND_DATA,
         VIEW_FIND_HOLE,

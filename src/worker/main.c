@@ -285,7 +285,7 @@ static int worker_finish(Worker *w, Err *err)
         if (!view_is_writable(w->view))
                 return r;
 
-        int flushed = view_flush(w->view);
+        int flushed = view_finish(w->view);
         if (flushed < 0)
                 return err_set(err, -flushed, "cannot flush the image: %m");
         return r;

@@ -25,7 +25,8 @@ typedef struct FakePlace {
 } FakePlace;
 
 typedef struct FakeState {
-        atomic_uint_fast64_t maps, decodes, allocs, publishes, releases, write_backs, discards;
+        atomic_uint_fast64_t maps, decodes, allocs, publishes, releases, write_backs, finishes,
+                discards;
         atomic_uint_fast64_t longest_discard;
 
         /* As fake_set_manner says. */
@@ -378,6 +379,13 @@ static int fake_write_back(Node *n)
         return r < 0 ? r : 1;
 }
 
+/* There is nothing to be said in the image; it is counted. */
+static int fake_finish(Node *n)
+{
+        atomic_fetch_add(&fake_state(n)->finishes, 1);
+        return 0;
+}
+
 static int fake_clear_entry(FakeState *f, uint64_t index, uint64_t kind)
 {
         uint64_t old = f->table[index];
@@ -449,6 +457,7 @@ const Format format_fake = {
         .publish = fake_publish,
         .release = fake_release,
         .write_back = fake_write_back,
+        .finish = fake_finish,
         .discard = fake_discard,
         .resize = fake_resize,
 };
@@ -546,6 +555,7 @@ void fake_get_calls(Node *n, FakeCalls *ret)
                 .publishes = atomic_load(&f->publishes),
                 .releases = atomic_load(&f->releases),
                 .write_backs = atomic_load(&f->write_backs),
+                .finishes = atomic_load(&f->finishes),
                 .discards = atomic_load(&f->discards),
                 .longest_discard = atomic_load(&f->longest_discard),
         };

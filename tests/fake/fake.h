@@ -55,7 +55,7 @@ static inline uint8_t fake_byte(uint64_t unit)
 
 /* Calls of the driver's callbacks that have been made on this node. */
 typedef struct FakeCalls {
-        uint64_t maps, decodes, allocs, publishes, releases, write_backs, discards;
+        uint64_t maps, decodes, allocs, publishes, releases, write_backs, finishes, discards;
         uint64_t longest_discard;
 } FakeCalls;
 

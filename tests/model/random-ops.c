@@ -347,7 +347,7 @@ static int act_reopen(Actor *a)
         Trial *t = a->trial;
         Err err = { "" };
 
-        int r = node_flush(t->disk.node);
+        int r = node_finish(t->disk.node);
         if (r < 0)
                 return r;
         disk_close(&t->disk);
@@ -484,7 +484,7 @@ static int trial_run(Trial *t, const char *expected, unsigned threads)
                 return -EIO;
         r = model_compare(&t->model, t->disk.node);
         if (r >= 0)
-                r = node_flush(t->disk.node);
+                r = node_finish(t->disk.node);
         if (r < 0)
                 return r;
 

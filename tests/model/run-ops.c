@@ -126,7 +126,7 @@ static int run_all(Disk *d, char **requests, bool flush)
         }
         if (!flush)
                 return 0;
-        int r = node_flush(d->node);
+        int r = node_finish(d->node);
         if (r < 0)
                 fprintf(stderr, "the last flush: %s\n", strerror(-r));
         return r;

@@ -180,6 +180,23 @@ static void test_flush(void **state)
         assert_int_equal(calls_of(fixed).write_backs, 0);
 }
 
+static void test_finish(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake("d", 0, true, c);
+        _cleanup_node_ Node *fixed = open_fake("d", 0, false, c);
+
+        assert_int_equal(node_finish(n), 0);
+        assert_int_equal(calls_of(n).write_backs, 1);
+        assert_int_equal(calls_of(n).finishes, 1);
+        assert_int_equal(node_finish(fixed), 0);
+        assert_int_equal(calls_of(fixed).finishes, 0);
+        /* What could not be flushed was not closed cleanly. */
+        atomic_store(&n->broken, true);
+        assert_int_equal(node_finish(n), -EIO);
+        assert_int_equal(calls_of(n).finishes, 1);
+}
+
 /* What a driver has synced is not synced again. */
 static void test_a_driver_that_syncs_by_itself(void **state)
 {
@@ -286,6 +303,7 @@ int main(void)
                 cmocka_unit_test(test_growing_over_a_longer_layer_shows_zeroes),
                 cmocka_unit_test(test_who_cannot_resize),
                 cmocka_unit_test(test_flush),
+                cmocka_unit_test(test_finish),
                 cmocka_unit_test(test_a_driver_that_syncs_by_itself),
                 cmocka_unit_test(test_sync_reaches_every_file),
                 cmocka_unit_test(test_stat_sums_up),

@@ -47,6 +47,18 @@ static inline uint64_t round_up(uint64_t x, uint64_t unit)
         return round_down(x + unit - 1, unit);
 }
 
+/* The multiple of `unit`, any number but 0, at or before x. */
+static inline uint64_t multiple_down(uint64_t x, uint64_t unit)
+{
+        return x - x % unit;
+}
+
+/* The multiple of `unit`, any number but 0, at or behind x; it must be representable. */
+static inline uint64_t multiple_up(uint64_t x, uint64_t unit)
+{
+        return multiple_down(x + unit - 1, unit);
+}
+
 /* `unit` is any number but 0. Never overflows. */
 static inline uint64_t div_round_up(uint64_t x, uint64_t unit)
 {

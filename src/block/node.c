@@ -106,7 +106,6 @@ Node *node_close(Node *n)
 /* What every driver has to leave behind when its open succeeds. */
 static int node_check_opened(Node *n, Err *err)
 {
-        assert(n->granule == 0 || is_power_of_two(n->granule));
         assert(n->granule == 0 || n->format->alloc || !n->writable);
 
         if (n->size > LIMIT_DISK_SIZE)
@@ -205,7 +204,7 @@ static int node_clear_grown(Node *n, uint64_t old_size)
         uint64_t end = old_size;
 
         if (n->granule > 0)
-                end = round_up(old_size, n->granule);
+                end = multiple_up(old_size, n->granule);
         if (n->backing)
                 end = u64_max(end, node_get_size(n->backing));
         end = u64_min(end, n->size);
@@ -219,7 +218,7 @@ static int node_clear_cut(Node *n, uint64_t size)
 {
         if (size >= n->size || n->granule == 0)
                 return 0;
-        uint64_t end = u64_min(n->size, round_up(size, n->granule));
+        uint64_t end = u64_min(n->size, multiple_up(size, n->granule));
         return node_fill_locked(n, FILL_ZEROES, NULL, end - size, size);
 }
 

@@ -41,7 +41,7 @@ struct Node {
         Node *backing;    /* owned; NULL without one */
         void *state;      /* the driver's own; freed by node_close after format->close */
         Cache *cache;     /* borrowed; shared by a whole chain; never NULL */
-        uint64_t granule; /* the unit of alloc, a power of two; 0: nothing is ever allocated */
+        uint64_t granule; /* the unit of alloc, any number of bytes; 0: nothing is ever allocated */
         bool writable;
         bool is_below; /* a layer below another one: what only the top of a chain shows is not looked at */
         bool for_check; /* opened to be checked: nothing is served from it, and damage is no reason to refuse */

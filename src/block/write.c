@@ -176,7 +176,7 @@ static uint64_t node_new_len(const Node *n, const Piece *p, uint64_t part)
 {
         if (p->filling == FILL_BYTES)
                 return p->len;
-        return u64_min(p->len, round_up(p->off + part, n->granule) - p->off);
+        return u64_min(p->len, multiple_up(p->off + part, n->granule) - p->off);
 }
 
 /* Writes the beginning of the piece, whose range lock is held. */
@@ -204,14 +204,14 @@ static int node_write_locked_granules(Node *n, const Piece *p, uint64_t *ret_len
         if (n->granule == 0 || !n->format->alloc)
                 return -EROFS;
 
-        uint64_t start = round_down(p->off, n->granule);
+        uint64_t start = multiple_down(p->off, n->granule);
         uint64_t most = u64_max(n->granule, PLACE_MAX);
         Piece part = *p;
         part.len = u64_min(p->len, most - (p->off - start));
 
         RangeLockEntry entry;
         range_lock_take(&n->range_lock, &entry, start,
-                        round_up(part.off + part.len, n->granule) - start);
+                        multiple_up(part.off + part.len, n->granule) - start);
         int r = node_write_held(n, &part, ret_len);
         range_lock_give(&n->range_lock, &entry);
         return r;

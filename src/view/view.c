@@ -126,6 +126,13 @@ static int view_init_locks(View *v, int wake_fd)
         return r;
 }
 
+/* What programs are told to write at a time: whole granules, where these are what a file system would have. */
+static uint32_t view_block_size(uint64_t granule)
+{
+        uint64_t size = is_power_of_two(granule) ? granule : VIEW_BLOCK_SIZE_MIN;
+        return (uint32_t)u64_min(u64_max(size, VIEW_BLOCK_SIZE_MIN), VIEW_BLOCK_SIZE_MAX);
+}
+
 int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
 {
         uint64_t size = node_get_size(n);
@@ -154,8 +161,7 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->allow_other = options->allow_other;
         v->start = options->start;
         v->len = options->len;
-        v->block_size =
-                (uint32_t)u64_min(u64_max(n->granule, VIEW_BLOCK_SIZE_MIN), VIEW_BLOCK_SIZE_MAX);
+        v->block_size = view_block_size(n->granule);
         v->image = TAKE(image);
         v->unit = TAKE(unit);
         v->pid = options->pid;

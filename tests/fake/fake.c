@@ -118,11 +118,12 @@ static int fake_open(Node *n, Opener *opener, Err *err)
                 return err_set(err, EBADMSG, "header: magic is not FAKEDISK");
         n->size = f->size = from_le64(h.size);
         n->granule = from_le64(h.granule);
-        if (!is_power_of_two(n->granule) || n->granule < 512 || n->granule > 1 << 20)
-                return err_set(err, EBADMSG, "header: granule is not a power of two in bounds");
+        if (n->granule % 512 != 0 || n->granule < 512 || n->granule > 1 << 20)
+                return err_set(err, EBADMSG,
+                               "header: granule is not a number of sectors in bounds");
         f->unit = from_le64(h.unit);
-        if (!is_power_of_two(f->unit) || f->unit < 512 || f->unit > n->granule)
-                return err_set(err, EBADMSG, "header: unit is not a power of two in bounds");
+        if (f->unit % 512 != 0 || f->unit < 512 || n->granule % f->unit != 0)
+                return err_set(err, EBADMSG, "header: unit is not a part of the granule");
         if (n->size / f->unit >= FAKE_ENTRIES_MAX)
                 return err_set(err, EFBIG, "header: size is more than the table can hold");
         if (n->snapshot)
@@ -283,7 +284,7 @@ static int fake_alloc(Node *n, uint64_t off, uint64_t len, Extent *ret)
 {
         FakeState *f = fake_state(n);
         Extent place = { .kind = EXTENT_DATA,
-                         .off = round_down(off, f->unit),
+                         .off = multiple_down(off, f->unit),
                          .store = n->store,
                          .in_place = true };
 

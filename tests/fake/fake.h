@@ -38,8 +38,8 @@ extern const Format format_fake_read_only;
 
 typedef struct FakeImage {
         uint64_t size;
-        uint64_t granule;            /* a power of two, 512 or more */
-        uint64_t unit;               /* the same, not more than granule; 0: granule */
+        uint64_t granule;            /* any number of sectors */
+        uint64_t unit;               /* the same, a part of granule; 0: granule */
         const char *backing, *below; /* name and format of the backing file; NULL: none */
         const char *layout; /* a letter for each unit, '.' below, '0' hole, 'd' data, 's' shared,
                                       * 'c' coded; what is missing is below */

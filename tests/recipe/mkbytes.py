@@ -124,3 +124,79 @@ def pack_counts(counts, order):
         sum(count << width * j for j, count in enumerate(counts[i : i + per_byte]))
         for i in range(0, len(counts), per_byte)
     )
+
+
+class Image:
+    """One file of a recipe, whatever its format; mkNAME.py has a class File made of it for statement NAME.
+
+    seed   the first two bytes of each 8 of its pattern
+    cs     the unit that model[N] counts in
+    size   of the guest disk, as the recipe says or as far as the format can say it
+    names  what expressions may use; build() adds to it
+    """
+
+    def __init__(self, options, seed, cs=1 << 16, size="256K"):
+        self.options, self.seed, self.cs = options, seed * 16, cs
+        self.names = {"cs": cs}
+        self.size = self.value(options.get("size", size))
+        self.sets, self.length, self.models = [], None, {}
+
+    def value(self, text):
+        return evaluate(text, self.names)
+
+    # What a format has to say.
+
+    def map(self, kind, first, last, value, options):
+        """KIND[FIRST..LAST]=VALUE OPTIONS"""
+        raise RecipeError(f"no statement begins with '{kind}['")
+
+    def build(self):
+        """The bytes of the file, without those that nobody wrote: [(position, bytes)], and its size. Ends with finish()."""
+        raise NotImplementedError
+
+    def paint(self, disk, recipe):
+        """Draws what the guest sees over what lies in `disk`, an open file: that of below(), or nothing; and cuts or
+        extends it to its own size."""
+        raise NotImplementedError
+
+    def below(self):
+        """The name of the file below, or None."""
+        return self.options.get("backing")
+
+    def more_files(self):
+        """Further files that this statement makes: [(name, chunks, size)]."""
+        return []
+
+    def field(self, what):
+        """Position, width and byte order of a field with a name of its own, for `set`; None: there is none."""
+        return None
+
+    # What all have.
+
+    def finish(self, chunks, end):
+        """The last word: `set` and `truncate`."""
+        self.names["end"] = end
+        for what, text in self.sets:
+            pos, width, order = self.target(what)
+            if width:
+                number = self.value(text) & (1 << width * 8) - 1
+                chunks.append((pos, number.to_bytes(width, order)))
+            else:
+                chunks.append((pos, text_bytes(text)))
+        return chunks, end if self.length is None else self.value(self.length)
+
+    def target(self, what):
+        if match := re.fullmatch(r"(?:(le|be|u)(8|16|32|64)|bytes)@(.+)", what):
+            order = "little" if match[1] == "le" else "big"
+            return self.value(match[3]), int(match[2] or 0) // 8, order
+        if found := self.field(what):
+            return found
+        raise RecipeError(f"cannot set '{what}'")
+
+    def paint_models(self, disk, size, seed):
+        """What model[N] says instead."""
+        for n, (kind, options) in self.models.items():
+            length = min(self.cs, size - n * self.cs)
+            own = self.value(options["seed"]) if "seed" in options else seed
+            disk.seek(n * self.cs)
+            disk.write(bytes(length) if kind == "zero" else pattern(own, n * self.cs, length))

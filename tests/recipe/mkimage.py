@@ -8,54 +8,15 @@ The language is described in README.md beside this file.
 """
 
 import errno
+import importlib
 import os
 import re
 import shlex
 import sys
 
-from mkbytes import RecipeError, evaluate, pattern, text_bytes
-from mkqcow2 import FEATURES, KINDS, Qcow2
+from mkbytes import RecipeError, evaluate
 
-
-class Raw:
-    """A file that is what it is."""
-
-    def __init__(self, options, seed):
-        self.seed = seed * 16
-        self.cs = 1 << 16
-        self.size = evaluate(options.get("size", "256K"), {"cs": self.cs})
-        self.names = {"cs": self.cs, "end": self.size}
-        self.empty = options.get("empty") == "yes"
-        self.sets, self.length, self.models = [], None, {}
-
-    def value(self, text):
-        return evaluate(text, self.names)
-
-    def build(self):
-        chunks = []
-        if not self.empty:
-            step = 1 << 20
-            for off in range(0, self.size, step):
-                chunks.append((off, pattern(self.seed, off, min(step, self.size - off))))
-        for what, text in self.sets:
-            match = re.fullmatch(r"(u8|u16|u32|u64|bytes)@(.+)", what)
-            if not match:
-                raise RecipeError(f"cannot set '{what}' in a raw file")
-            if match[1] == "bytes":
-                content = text_bytes(text)
-            else:
-                content = self.value(text).to_bytes(int(match[1][1:]) // 8, "big")
-            chunks.append((self.value(match[2]), content))
-        return chunks, self.size if self.length is None else self.value(self.length)
-
-    def paint(self, disk):
-        chunks, size = self.build()
-        disk.truncate(0)
-        disk.truncate(size)
-        for pos, content in chunks:
-            disk.seek(pos)
-            disk.write(content)
-        disk.truncate(size)
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Special:
@@ -105,24 +66,31 @@ class Recipe:
         if self.kind != "good" and not self.errno and not self.faults:
             raise RecipeError(f"{self.path}: says not what is expected")
 
+    @property
+    def top(self):
+        return next(iter(self.files.values()))
+
     # Statements.
 
     def statement(self, word, rest):
-        match = re.fullmatch(r"(l2|model)\[([^\].]+)(?:\.\.([^\].]+))?\]=(.+)", word)
+        match = re.fullmatch(r"(\w+)\[([^\].]+)(?:\.\.([^\].]+))?\]=(.+)", word)
         if match:
-            kind, first = match[1], self.current.value(match[2])
+            first = self.current.value(match[2])
             last = self.current.value(match[3]) if match[3] else first
             options = self.options(rest)
-            if kind == "l2":
-                self.current.map_clusters(first, last, match[4], options)
-            else:
+            if match[1] == "model":
                 for n in range(first, last + 1):
                     self.current.models[n] = (match[4], options)
-            return
-        method = getattr(self, "say_" + word, None)
-        if not method:
+            else:
+                self.current.map(match[1], first, last, match[4], options)
+        elif method := getattr(self, "say_" + word, None):
+            method(rest)
+        elif os.path.exists(os.path.join(HERE, f"mk{word}.py")) and word.isalnum():
+            self.say_format(word, self.options(rest))
+        elif method := getattr(self.current, "say_" + word, None):
+            method(self.options([w for w in rest if "=" in w]), *(w for w in rest if "=" not in w))
+        else:
             raise RecipeError(f"no statement begins with '{word}'")
-        method(rest)
 
     @staticmethod
     def options(words):
@@ -138,15 +106,9 @@ class Recipe:
         self.files[name] = item
         self.current = item
 
-    def say_qcow2(self, rest):
-        options = self.options(rest)
-        self.add_file(options, Qcow2(options, 1 + len(self.files)))
-        if "data_file" in options:
-            self.current.data_file = []
-
-    def say_raw(self, rest):
-        options = self.options(rest)
-        self.add_file(options, Raw(options, 1 + len(self.files)))
+    def say_format(self, kind, options):
+        self.add_file(options, importlib.import_module("mk" + kind).File(options, 1 + len(self.files)))
+        self.current.kind = kind
 
     def say_link(self, rest):
         options = self.options(rest[1:])
@@ -158,26 +120,6 @@ class Recipe:
 
     def say_fifo(self, rest):
         self.add_file(self.options(rest), Special("fifo", None))
-
-    def say_snapshot(self, rest):
-        self.current.add_snapshot(self.options(rest))
-
-    def say_active(self, rest):
-        self.current.current = self.current.active
-
-    def say_bitmap(self, rest):
-        self.current.bitmaps.append(self.options(rest))
-
-    def say_feature(self, rest):
-        self.current.features.append((KINDS[rest[0]], int(rest[1]), text_bytes(rest[2])))
-
-    def say_features(self, rest):
-        self.current.features += [(kind, bit, name.encode()) for kind, bit, name in FEATURES]
-
-    def say_extension(self, rest):
-        options = self.options(rest[2:])
-        length = self.current.value(options["length"]) if "length" in options else None
-        self.current.extensions.append((int(rest[0], 0), text_bytes(rest[1]), length))
 
     def say_set(self, rest):
         for word in rest:
@@ -197,8 +139,7 @@ class Recipe:
         if rest[0] == "read":
             code = getattr(errno, rest[1])
             options = self.options(rest[2:])
-            top = next(iter(self.files.values()))
-            self.faults.append((code, top.value(options["at"]), top.value(options["len"])))
+            self.faults.append((code, self.top.value(options["at"]), self.top.value(options["len"])))
         else:
             self.errno, self.words = getattr(errno, rest[0]), rest[1:]
 
@@ -216,13 +157,12 @@ class Recipe:
                 item.make(os.path.join(folder, name))
             else:
                 self.write_file(os.path.join(folder, name), *item.build())
-            external = getattr(item, "data_file", None)
-            if external and item.options["data_file"] and item.options["data_file"] not in self.files:
-                path = os.path.join(folder, item.options["data_file"])
-                self.write_file(path, external, -(-item.size // 512) * 512)
+                for more, chunks, size in item.more_files():
+                    if more not in self.files:
+                        self.write_file(os.path.join(folder, more), chunks, size)
         if self.kind == "good" or self.faults:
             with open(os.path.join(folder, "model"), "w+b") as disk:
-                self.paint(next(iter(self.files)), disk, self.open.get("snapshot"))
+                self.paint(next(iter(self.files)), disk)
                 if self.size is not None:
                     disk.truncate(self.size)
         self.write_expectation(os.path.join(folder, "expect"))
@@ -236,28 +176,14 @@ class Recipe:
                     out.write(content)
             out.truncate(size)
 
-    def paint(self, name, disk, snapshot=None):
+    def paint(self, name, disk):
         item = self.files[name]
         if isinstance(item, Special):
-            return self.paint(item.target, disk)
-        if isinstance(item, Raw):
-            return item.paint(disk)
-        below = item.options.get("backing")
-        if below in self.files:
-            self.paint(below, disk)
-        mapping = item.active
-        for m in item.snapshots if snapshot is not None else []:
-            if snapshot in (m.options.get("id"), m.options.get("name")):
-                mapping = m
-                break
-        disk.truncate(-(-mapping.size // 512) * 512)
-        item.paint(disk, mapping)
-        for n, (kind, options) in item.models.items():
-            disk.seek(n * item.cs)
-            length = min(item.cs, mapping.size - n * item.cs)
-            seed = item.value(options["seed"]) if "seed" in options else mapping.seed
-            disk.write(bytes(length) if kind == "zero" else pattern(seed, n * item.cs, length))
-        return None
+            self.paint(item.target, disk)
+            return
+        if item.below() in self.files:
+            self.paint(item.below(), disk)
+        item.paint(disk, self)
 
     def write_expectation(self, path):
         with open(path, "w", encoding="utf-8") as out:

@@ -5,7 +5,9 @@ import itertools
 import re
 import struct
 
-from mkbytes import UNSEEN, RecipeError, deflate, evaluate, pack_counts, pattern, stripes, text_bytes, zstd
+from mkbytes import (
+    UNSEEN, Image, RecipeError, deflate, evaluate, pack_counts, pattern, stripes, text_bytes, zstd,
+)  # fmt: skip
 
 COPIED = 1 << 63
 CODED = 1 << 62
@@ -81,30 +83,26 @@ class Mapping:
         self.count = 0
 
 
-class Qcow2:
+class File(Image):
     def __init__(self, options, seed):
-        self.options = options
         self.version = number(options.get("version", "3"))
         self.cluster_bits = number(options.get("cluster_bits", "16"))
-        self.cs = 1 << self.cluster_bits
-        self.names = {"cs": self.cs, "COPIED": COPIED, "CODED": CODED}
-        self.size = self.value(options.get("size", "4*cs"))
+        super().__init__(options, seed, 1 << self.cluster_bits, "4*cs")
+        self.names |= {"COPIED": COPIED, "CODED": CODED}
         self.order = number(options.get("refcount_order", "4"))
         self.extended = options.get("extended") == "yes"
         self.zstd = options.get("zstd") == "yes"
-        self.seed = seed
-        self.active = Mapping(seed * 16, self.size, {"l1_entries": options.get("l1_entries", "0")})
+        self.active = Mapping(self.seed, self.size, {"l1_entries": options.get("l1_entries", "0")})
         self.current = self.active
         self.snapshots, self.bitmaps, self.extensions, self.features = [], [], [], []
-        self.sets, self.length, self.models, self.data_file = [], None, {}, None
-
-    def value(self, text):
-        return evaluate(text, self.names)
+        self.data_file = [] if "data_file" in options else None
 
     # What statements say.
 
-    def map_clusters(self, first, last, kind, options):
-        kind, _, place = kind.partition("@")
+    def map(self, kind, first, last, value, options):
+        if kind != "l2":
+            super().map(kind, first, last, value, options)
+        kind, _, place = value.partition("@")
         if kind not in ("data", "zero", "deflate", "zstd", "none", "shared"):
             raise RecipeError(f"'{kind}' is no kind of cluster")
         for n in range(first, last + 1):
@@ -137,10 +135,26 @@ class Qcow2:
             entry.stream = entry.stream[: -self.value(options["cut"])]
         entry.content = entry.content[: self.cs]
 
-    def add_snapshot(self, options):
+    def say_snapshot(self, options):
         size = self.value(options["size"]) if "size" in options else self.size
-        self.current = Mapping(self.seed * 16 + len(self.snapshots) + 1, size, options)
+        self.current = Mapping(self.seed + len(self.snapshots) + 1, size, options)
         self.snapshots.append(self.current)
+
+    def say_active(self, _options):
+        self.current = self.active
+
+    def say_bitmap(self, options):
+        self.bitmaps.append(options)
+
+    def say_feature(self, _options, kind, bit, name):
+        self.features.append((KINDS[kind], int(bit), text_bytes(name)))
+
+    def say_features(self, _options):
+        self.features += [(kind, bit, name.encode()) for kind, bit, name in FEATURES]
+
+    def say_extension(self, options, kind, text):
+        length = self.value(options["length"]) if "length" in options else None
+        self.extensions.append((int(kind, 0), text_bytes(text), length))
 
     # Places.
 
@@ -179,8 +193,7 @@ class Qcow2:
         self.write_refcounts(sorted(needed), per_block)
         self.write_header(tables)
         used_end = (max(self.used) + 1) * self.cs
-        self.names["end"] = used_end
-        return self.finish(used_end)
+        return self.settle(used_end)
 
     def lay_out(self, tables, blocks):
         self.used, self.next, self.chunks, self.coded_end = {}, 0, [], None
@@ -386,7 +399,7 @@ class Qcow2:
 
     # The last word.
 
-    def finish(self, end):
+    def settle(self, end):
         self.names.update({
             "l1": self.active.l1 * self.cs, "reftable": self.reftable * self.cs, "snapshots": self.snapshot_table,
             "table": {i: k * self.cs for i, k in self.active.tables.items()},
@@ -395,37 +408,42 @@ class Qcow2:
                 for n, e in self.active.entries.items() if e.host is not None
             },
         })  # fmt: skip
-        for what, text in self.sets:
-            pos, width = self.target(what)
-            if width:
-                self.chunks.append((pos, (self.value(text) & (1 << width * 8) - 1).to_bytes(width, "big")))
-            else:
-                self.chunks.append((pos, text_bytes(text)))
-        return self.chunks, end if self.length is None else self.value(self.length)
+        return self.finish(self.chunks, end)
 
-    def target(self, what):
+    def field(self, what):
         entry_size = 16 if self.extended else 8
         if match := re.fullmatch(r"header\.(\w+)", what):
-            return HEADER[match[1]]
+            return *HEADER[match[1]], "big"
         if match := re.fullmatch(r"snapshot\[(\d+)\]\.(\w+)", what):
             at, width = SNAPSHOT[match[2]]
-            return self.snapshot_table + self.snapshot_at[int(match[1])] + at, width
-        if match := re.fullmatch(r"(u8|u16|u32|u64|bytes)@(.+)", what):
-            return self.value(match[2]), 0 if match[1] == "bytes" else int(match[1][1:]) // 8
+            return self.snapshot_table + self.snapshot_at[int(match[1])] + at, width, "big"
         if match := re.fullmatch(r"(l1|l2|sub|reftable)\[(.+)\]", what):
             index = self.value(match[2])
-            if match[1] == "l1":
-                return self.names["l1"] + index * 8, 8
-            if match[1] == "reftable":
-                return self.names["reftable"] + index * 8, 8
+            if match[1] in ("l1", "reftable"):
+                return self.names[match[1]] + index * 8, 8, "big"
             table = self.names["table"][index // self.l2_n]
-            return table + index % self.l2_n * entry_size + (8 if match[1] == "sub" else 0), 8
-        raise RecipeError(f"cannot set '{what}'")
+            return table + index % self.l2_n * entry_size + (8 if match[1] == "sub" else 0), 8, "big"
+        return None
 
     # What the guest sees.
 
-    def paint(self, disk, mapping):
-        """Draws this layer over what lies in `disk` already (the layer below, cut or extended to our size)."""
+    def more_files(self):
+        if not self.data_file or not self.options["data_file"]:
+            return []
+        return [(self.options["data_file"], self.data_file, -(-self.size // 512) * 512)]
+
+    def paint(self, disk, recipe):
+        wanted = recipe.open.get("snapshot") if recipe.top is self else None
+        mapping = self.active
+        for m in self.snapshots if wanted is not None else []:
+            if wanted in (m.options.get("id"), m.options.get("name")):
+                mapping = m
+                break
+        disk.truncate(-(-mapping.size // 512) * 512)
+        self.paint_mapping(disk, mapping)
+        self.paint_models(disk, mapping.size, mapping.seed)
+
+    def paint_mapping(self, disk, mapping):
         size = -(-mapping.size // 512) * 512
         step = self.cs // 32
         for n, entry in sorted(mapping.entries.items()):

@@ -15,6 +15,12 @@ import tempfile
 from mkimage import Recipe, RecipeError
 
 
+# What qemu-img calls a format, where it has another name for it or none.
+QEMU_NAMES = {"vhd": "vpc", "ewf": None, "split": None, "sparseimage": None, "special": None}
+# What qemu-img check can look at.
+QEMU_CHECKS = ("qcow2", "qed", "vdi", "vmdk", "vhdx", "parallels")
+
+
 def hashes(folder):
     found = {}
     for name in sorted(os.listdir(folder)):
@@ -61,8 +67,9 @@ def same_disk(one, other):
 
 def run_qemu(recipe, folder):
     image, shown = os.path.join(folder, next(iter(recipe.files))), os.path.join(folder, "qemu")
-    name = recipe.open.get("format") or type(recipe.files[os.path.basename(image)]).__name__.lower()
-    if name == "special":
+    name = recipe.open.get("format") or getattr(recipe.top, "kind", None)
+    name = QEMU_NAMES.get(name, name)
+    if not name:
         return None
     command = ["qemu-img", "convert", "-f", name, "-O", "raw", image, shown]
     if "snapshot" in recipe.open:
@@ -71,9 +78,9 @@ def run_qemu(recipe, folder):
     if done.returncode != 0:
         return f"qemu-img cannot read it: {done.stderr.strip()}"
     wrong = same_disk(shown, os.path.join(folder, "model"))
-    if wrong or name != "qcow2" or recipe.unclean:
+    if wrong or name not in QEMU_CHECKS or recipe.unclean:
         return wrong
-    done = subprocess.run(["qemu-img", "check", image], capture_output=True, text=True, check=False, cwd=folder)
+    done = subprocess.run(["qemu-img", "check", "-f", name, image], capture_output=True, text=True, check=False, cwd=folder)
     return None if done.returncode == 0 else f"qemu-img check: {done.stdout.strip()} {done.stderr.strip()}"
 
 

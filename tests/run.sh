@@ -5,7 +5,7 @@
 #   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
 #   clang   clang, warnings are errors               unit format
-#   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 20 seconds
+#   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 12 seconds
 # With CI=true a test of integration, system or vm that is skipped, and a missing piece that they need, are failures.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -181,11 +181,11 @@ fi
 if any fuzz; then
     printf '\n== fuzz: clang, libFuzzer, AddressSanitizer, UndefinedBehaviorSanitizer\n'
     export ASAN_OPTIONS='' UBSAN_OPTIONS=print_stacktrace=1
-    for target in tests/fuzz/fuzz-*.c; do
-        build_targets+=("$(basename "$target" .c)")
+    for target in $(python3 -B tests/fuzz/corpus.py targets); do
+        build_targets+=("fuzz-$target")
     done
     CC=clang build fuzz/tree -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false \
-        -Dc_args=-fsanitize=fuzzer-no-link && fuzz 20
+        -Dc_args=-fsanitize=fuzzer-no-link && fuzz 12
 fi
 
 printf '\n== seen in %d min %d s\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import corpus
 
 # Longer inputs find nothing new.
+MAX_LEN_OF_FORMAT = 256 << 10
 MAX_LEN = {"qcow2": 128 << 10, "image": 192 << 10, "name": 2048, "config": 8192, "ipc": 32 << 10, "mountinfo": 8192}
 # What one allocation may ask for, in MiB; what all of them, with those that the sanitizer holds back, may; seconds for one input.
 MALLOC_LIMIT, RSS_LIMIT, TIMEOUT = 64, 2048, 20
@@ -43,7 +44,7 @@ def run(tree, folder, target, seconds):
             [
                 os.path.join(tree, "tests", "fuzz", "fuzz-" + target),
                 f"-max_total_time={seconds}",
-                f"-max_len={MAX_LEN[target]}",
+                f"-max_len={MAX_LEN.get(target, MAX_LEN_OF_FORMAT)}",
                 f"-malloc_limit_mb={MALLOC_LIMIT}",
                 f"-rss_limit_mb={RSS_LIMIT}",
                 f"-timeout={TIMEOUT}",

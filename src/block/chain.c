@@ -61,8 +61,9 @@ static int chain_open_top(const ChainRequest *request, Store *top, Node **ret, E
                 .snapshot = request->snapshot,
                 .cache = request->cache,
         };
+        Opener *opener = request->only_top && !format->has_pieces ? NULL : request->opener;
         Node *n = NULL;
-        r = node_open(format, top, &options, request->opener, &n, err);
+        r = node_open(format, top, &options, opener, &n, err);
         if (r < 0)
                 return r;
         n->guessed = format == request->raw && !request->format_name;
@@ -239,7 +240,7 @@ int chain_open(const ChainRequest *request, Store *top, Node **ret, Err *err)
         int r = chain_open_top(request, top, &n, err);
         if (r < 0)
                 return r;
-        if (request->opener)
+        if (request->opener && !request->only_top)
                 r = chain_open_all_below(request, n, err);
         if (r < 0) {
                 /* The caller keeps its store. */

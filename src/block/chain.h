@@ -20,6 +20,7 @@ typedef struct ChainRequest {
         bool for_check;          /* see NodeOptions; the top layer only */
         const char *snapshot;    /* internal snapshot of the top layer; NULL: none */
         Opener *opener;          /* NULL: open nothing but `top`; n->backing stays NULL then */
+        bool only_top; /* the same, but for the further files of a format that has_pieces */
         Cache *cache;
 } ChainRequest;
 

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "block/extent.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,7 @@ typedef struct Format {
         Magic magic
                 [MAGIC_COUNT]; /* one of them matching is a match; none given: only probe() decides */
         size_t state_size;     /* of Node.state, zeroed before open */
+        bool has_pieces; /* an image may lie in several files, and without them there is nothing to say about it */
 
         /* A second look when a magic matched: 1 it is ours, 0 it is not. No memory, no I/O. Optional. */
         int (*probe)(const Probe *p);

@@ -76,7 +76,8 @@ static int image_parse(const ImageTask *t, int channel, Image *i, Err *err)
                 .format_name = request->format,
                 .writable = request->writable,
                 .for_check = request->for_check,
-                .opener = request->with_chain ? &i->opener.opener : NULL,
+                .opener = &i->opener.opener,
+                .only_top = !request->with_chain,
                 .cache = i->cache,
         };
         r = chain_open(&chain, top, &i->node, err);
@@ -103,7 +104,7 @@ static int image_open(const ImageRequest *request, const char *given, Broker *re
         PathRule rule = geteuid() == 0 ? PATH_RULE_LINKS : PATH_RULE_KERNEL;
         BrokerRules rules = {
                 .path_rule = rule,
-                .policy = request->with_chain ? request->references : REFERENCES_NONE,
+                .policy = request->references,
                 .allowed = request->allowed,
                 .given = given,
                 .writable = request->writable,

@@ -17,10 +17,11 @@ typedef struct ImageRequest {
         const char *format; /* NULL: look at it */
         ReferencePolicy references;
         char *const *allowed;
-        bool force_share;     /* without image locks */
-        bool writable;        /* `file` itself, with the lock of a writer */
-        bool for_check;       /* see NodeOptions */
-        bool with_chain;      /* with all files that it names; else nothing but `file` is opened */
+        bool force_share; /* without image locks */
+        bool writable;    /* `file` itself, with the lock of a writer */
+        bool for_check;   /* see NodeOptions */
+        bool with_chain; /* with all files that it names; else `file` and, where the format needs them, the pieces of the same
+                            image */
         bool require_sandbox; /* fail when the kernel lacks a part of it */
 } ImageRequest;
 

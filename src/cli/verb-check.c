@@ -98,6 +98,8 @@ static int check_run(const CheckOptions *options, const char *file)
                 .force_share = options->image.force_share,
                 .writable = options->repair != CHECK_LOOK,
                 .for_check = true,
+                .references = options->image.references,
+                .allowed = options->image.allowed_paths,
                 .require_sandbox = options->require_sandbox,
         };
         CheckWork work = { .options = options, .file = file };

@@ -189,6 +189,39 @@ static void test_without_an_opener_there_is_only_the_top(void **state)
         scene_close(&s);
 }
 
+/* A driver that opens one more file of its image. */
+static int pieces_open(Node *n, Opener *opener, Err *err)
+{
+        Store *s = NULL;
+
+        int r = format_fake.open(n, opener, err);
+        if (r < 0 || !opener)
+                return r;
+        r = opener->open(opener, n->store, "piece", STORE_READ_ONLY, &s, err);
+        return r < 0 ? r : node_adopt_store(n, s);
+}
+
+static void test_the_top_alone_may_be_in_pieces(void **state)
+{
+        Format pieces = format_fake;
+        const Format *const with_pieces[] = { &pieces, NULL };
+        Scene s;
+
+        pieces.open = pieces_open;
+        scene_open(&s);
+        s.request.formats = with_pieces;
+        s.request.only_top = true;
+        put_fake(&s, "top", "d.", "nowhere", "fake");
+        put_fake(&s, "piece", "d.", NULL, NULL);
+        for (size_t count = 0; count < 2; count++) {
+                pieces.has_pieces = count == 1;
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_int_equal(n->extra_count, count);
+                assert_null(n->backing);
+        }
+        scene_close(&s);
+}
+
 static void test_the_snapshot_is_of_the_top(void **state)
 {
         Scene s;
@@ -349,6 +382,7 @@ int main(void)
                 cmocka_unit_test(test_raw_is_guessed_only_for_reading),
                 cmocka_unit_test(test_a_named_format_is_not_probed),
                 cmocka_unit_test(test_without_an_opener_there_is_only_the_top),
+                cmocka_unit_test(test_the_top_alone_may_be_in_pieces),
                 cmocka_unit_test(test_the_snapshot_is_of_the_top),
                 cmocka_unit_test(test_what_a_layer_must_state),
                 cmocka_unit_test(test_a_json_name_states_the_format),

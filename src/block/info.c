@@ -126,6 +126,29 @@ int info_add_bitmap(Info *i, const BitmapInfo *b)
         return 0;
 }
 
+int info_add_extent(Info *i, const ExtentInfo *e)
+{
+        _cleanup_free_ char *name = NULL;
+        _cleanup_free_ char *format = NULL;
+
+        int r = info_add_cost(i, e->name, e->format);
+        if (r >= 0)
+                r = info_copy_text(e->name, &name);
+        if (r >= 0)
+                r = info_copy_text(e->format, &format);
+        if (r < 0)
+                return r;
+        r = info_grow((void **)&i->extents, i->extent_count, sizeof(ExtentInfo));
+        if (r < 0)
+                return r;
+
+        ExtentInfo *added = &i->extents[i->extent_count++];
+        *added = *e;
+        added->name = TAKE(name);
+        added->format = TAKE(format);
+        return 0;
+}
+
 void info_done(Info *i)
 {
         for (size_t k = 0; k < i->fact_count; k++) {
@@ -138,6 +161,11 @@ void info_done(Info *i)
         }
         for (size_t k = 0; k < i->bitmap_count; k++)
                 free(i->bitmaps[k].name);
+        for (size_t k = 0; k < i->extent_count; k++) {
+                free(i->extents[k].name);
+                free(i->extents[k].format);
+        }
+        free(i->extents);
         free(i->facts);
         free(i->snapshots);
         free(i->bitmaps);

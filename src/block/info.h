@@ -42,6 +42,15 @@ typedef struct BitmapInfo {
         bool in_use, automatic;
 } BitmapInfo;
 
+/* A file in which a part of the disk lies. */
+typedef struct ExtentInfo {
+        char *name;   /* owned: as the image names it; NULL: the image's own file */
+        char *format; /* owned: what the image says of its kind; "" for nothing */
+        uint64_t virtual_size;
+        uint64_t cluster_size; /* 0: it has none */
+        bool compressed;
+} ExtentInfo;
+
 typedef struct Info {
         uint64_t cluster_size; /* 0: the format has none */
         uint64_t cost;         /* about the bytes of memory that showing it takes; block/limits.h */
@@ -54,14 +63,17 @@ typedef struct Info {
         size_t snapshot_count;
         BitmapInfo *bitmaps;
         size_t bitmap_count;
+        ExtentInfo *extents;
+        size_t extent_count;
 } Info;
 
 int info_add_text(Info *i, const char *key, const char *text);
 int info_add_number(Info *i, const char *key, uint64_t number);
 int info_add_bool(Info *i, const char *key, bool truth);
 
-/* Copies what `s`, `b` point to. */
+/* Copies what `s`, `b`, `e` point to. */
 int info_add_snapshot(Info *i, const SnapshotInfo *s);
 int info_add_bitmap(Info *i, const BitmapInfo *b);
+int info_add_extent(Info *i, const ExtentInfo *e);
 
 void info_done(Info *i);

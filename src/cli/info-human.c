@@ -79,6 +79,26 @@ static void print_bitmaps(const Info *i)
         }
 }
 
+static void print_extents(const InfoLayer *l)
+{
+        const Info *i = &l->info;
+
+        if (i->extent_count > 0)
+                puts("    extents:");
+        for (size_t k = 0; k < i->extent_count; k++) {
+                const ExtentInfo *e = &i->extents[k];
+                _cleanup_free_ char *file = info_layer_extent(l, e);
+                printf("        [%zu]:\n", k);
+                if (e->compressed)
+                        puts("            compressed: true");
+                printf("            virtual size: %" PRIu64 "\n", e->virtual_size);
+                print_text("            filename", file ? file : "?");
+                if (e->cluster_size > 0)
+                        printf("            cluster size: %" PRIu64 "\n", e->cluster_size);
+                print_text("            format", e->format);
+        }
+}
+
 static void print_fact(const Fact *f)
 {
         printf("    ");
@@ -92,8 +112,10 @@ static void print_fact(const Fact *f)
                 printf(": %s\n", f->truth ? "true" : "false");
 }
 
-static void print_facts(const Info *i)
+static void print_facts(const InfoLayer *l)
 {
+        const Info *i = &l->info;
+
         if (i->fact_count == 0)
                 return;
         puts("Format specific information:");
@@ -103,6 +125,7 @@ static void print_facts(const Info *i)
                         print_bitmaps(i);
                 print_fact(&i->facts[k]);
         }
+        print_extents(l);
 }
 
 void info_layer_print(const InfoLayer *l)
@@ -124,5 +147,5 @@ void info_layer_print(const InfoLayer *l)
                 puts("cleanly shut down: no");
         print_backing(l);
         print_snapshots(i);
-        print_facts(i);
+        print_facts(l);
 }

@@ -57,8 +57,24 @@ static json_object *json_of_bitmap(const BitmapInfo *b)
         return o;
 }
 
-static json_object *json_of_facts(const Info *i)
+static json_object *json_of_extent(const InfoLayer *l, const ExtentInfo *e)
 {
+        json_object *o = json_object_new_object();
+        _cleanup_free_ char *file = info_layer_extent(l, e);
+
+        if (e->compressed)
+                json_add_bool(o, "compressed", true);
+        json_add_number(o, "virtual-size", e->virtual_size);
+        json_add_text(o, "filename", file ? file : "");
+        if (e->cluster_size > 0)
+                json_add_number(o, "cluster-size", e->cluster_size);
+        json_add_text(o, "format", e->format);
+        return o;
+}
+
+static json_object *json_of_facts(const InfoLayer *l)
+{
+        const Info *i = &l->info;
         json_object *o = json_object_new_object();
 
         for (size_t k = 0; k < i->fact_count; k++) {
@@ -75,6 +91,12 @@ static json_object *json_of_facts(const Info *i)
                 for (size_t k = 0; k < i->bitmap_count; k++)
                         json_object_array_add(bitmaps, json_of_bitmap(&i->bitmaps[k]));
                 json_object_object_add(o, "bitmaps", bitmaps);
+        }
+        if (i->extent_count > 0) {
+                json_object *extents = json_object_new_array();
+                for (size_t k = 0; k < i->extent_count; k++)
+                        json_object_array_add(extents, json_of_extent(l, &i->extents[k]));
+                json_object_object_add(o, "extents", extents);
         }
         return o;
 }
@@ -109,7 +131,7 @@ json_object *info_layer_json(const InfoLayer *l)
         if (i->fact_count > 0) {
                 json_object *specific = json_object_new_object();
                 json_add_text(specific, "type", format_qemu_name(l->node->format));
-                json_object_object_add(specific, "data", json_of_facts(i));
+                json_object_object_add(specific, "data", json_of_facts(l));
                 json_object_object_add(o, "format-specific", specific);
         }
         json_add_bool(o, "dirty-flag", i->dirty);

@@ -15,7 +15,7 @@
 /* qemu-img counts whole sectors. */
 #define INFO_SECTOR 512
 
-/* An external data file is not counted: qemu-img does not either. */
+/* Pieces of the image are counted, an external data file is not: as qemu-img does. */
 static int info_layer_measure(InfoLayer *l, const Node *n)
 {
         StoreStat st = { 0 };
@@ -23,6 +23,12 @@ static int info_layer_measure(InfoLayer *l, const Node *n)
         if (r < 0)
                 return r;
         l->disk_size = st.allocated;
+        for (size_t i = 0; n->format->has_pieces && i < n->extra_count; i++) {
+                r = store_get_stat(n->extra_stores[i], &st);
+                if (r < 0)
+                        return r;
+                l->disk_size += st.allocated;
+        }
         l->virtual_size = round_up(n->size, INFO_SECTOR);
         return 0;
 }
@@ -86,4 +92,11 @@ int info_layer_below(const InfoLayer *l, char **ret, Err *err)
                 return err_set(err, ENOMEM, "%m");
         *ret = below;
         return 0;
+}
+
+char *info_layer_extent(const InfoLayer *l, const ExtentInfo *e)
+{
+        if (!e->name)
+                return strdup(l->file);
+        return e->name[0] ? text_beside(l->namer, e->name) : strdup("");
 }

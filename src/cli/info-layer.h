@@ -33,6 +33,9 @@ void info_layer_done(InfoLayer *l);
 /* The name of the layer below, to be shown: a plain path. */
 int info_layer_below(const InfoLayer *l, char **ret, Err *err);
 
+/* The name of an extent's file, to be shown (free() it). NULL when there is no memory. */
+char *info_layer_extent(const InfoLayer *l, const ExtentInfo *e);
+
 /* NULL when there is no memory. */
 json_object *info_layer_json(const InfoLayer *l);
 

@@ -21,6 +21,13 @@
 /* Bytes of a file name inside an image: what PATH_MAX and qcow2's own bound (1023) leave. */
 #define LIMIT_NAME_LEN 1023
 
+/* Extents of one disk, each a file of its own (VMDK). Real images: pieces of 2 GiB, so this is 1.5 TiB; all files of a chain
+ * together may be 900 (broker/broker.h). */
+#define LIMIT_DISK_EXTENTS 768
+
+/* Bytes of the text that describes a disk (VMDK): a hundred for each extent, and some. QEMU reads as much. */
+#define LIMIT_DESCRIPTOR_LEN (UINT64_C(1) << 20)
+
 /* Further names of one backing file. Real images: a VHD has up to six locators, each of which gives a path and a name. */
 #define LIMIT_BACKING_OTHERS 16
 

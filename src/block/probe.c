@@ -67,23 +67,6 @@ static bool format_matches(const Format *f, const Probe *p, ProbeEnd end)
         return matches && (!f->probe || f->probe(p) == 1);
 }
 
-/* The text form of a vmdk: after blank lines and comments, "version=1", 2 or 3. */
-static bool is_vmdk_descriptor(const Probe *p)
-{
-        char text[PROBE_HEAD + 1];
-        memcpy(text, p->head, PROBE_HEAD);
-        text[PROBE_HEAD] = '\0';
-
-        const char *line = text;
-        for (;;) {
-                line += strspn(line, " \t\r\n");
-                if (*line != '#')
-                        break;
-                line += strcspn(line, "\n");
-        }
-        return strncmp(line, "version=", 8) == 0 && line[8] >= '1' && line[8] <= '3';
-}
-
 static const char *probe_foreign(const Format *const *formats, const Probe *p, ProbeEnd end)
 {
         for (size_t i = 0; i < sizeof(foreign_formats) / sizeof(foreign_formats[0]); i++) {
@@ -91,8 +74,6 @@ static const char *probe_foreign(const Format *const *formats, const Probe *p, P
                 if (magic_matches(&f->magic, p, end) && !format_find(formats, f->name))
                         return f->name;
         }
-        if (end == PROBE_AT_HEAD && is_vmdk_descriptor(p) && !format_find(formats, "vmdk"))
-                return "vmdk";
         return NULL;
 }
 

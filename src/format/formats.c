@@ -2,8 +2,10 @@
 #include "format/formats.h"
 
 extern const Format format_qcow2;
+extern const Format format_vmdk;
 
 const Format *const all_formats[] = {
         &format_qcow2,
+        &format_vmdk,
         NULL,
 };

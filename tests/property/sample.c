@@ -184,6 +184,7 @@ static int qcow2_extended_make(const char *name, const char *below, Store **ret)
 }
 
 extern const Format format_qcow2;
+extern const Format format_vmdk;
 
 const Sample samples[] = {
         { "raw", &format_raw, true, false, raw_sample_make, NULL },
@@ -191,10 +192,17 @@ const Sample samples[] = {
         { "qcow2", &format_qcow2, true, true, qcow2_sample_make, audit_qcow2 },
         { "qcow2 extended", &format_qcow2, true, true, qcow2_extended_make, audit_qcow2 },
         { "qcow2 shared", &format_qcow2, true, true, qcow2_shared_make, audit_qcow2 },
+        { "vmdk", &format_vmdk, false, false, vmdk_sample_make, NULL },
+        { "vmdk stream", &format_vmdk, false, false, vmdk_sample_make_stream, NULL },
         { 0 },
 };
 
-const Format *const sample_formats[] = { &format_fake, &format_qcow2, NULL };
+const Format *const sample_formats[] = {
+        &format_fake,
+        &format_qcow2,
+        &format_vmdk,
+        NULL,
+};
 
 const char *sample_find_missing(void)
 {

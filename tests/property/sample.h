@@ -38,6 +38,10 @@ extern const Sample samples[];
 /* For ChainRequest: the registered formats and the tests' own. */
 extern const Format *const sample_formats[];
 
+/* sample-NAME.c */
+int vmdk_sample_make(const char *name, const char *below, Store **ret);
+int vmdk_sample_make_stream(const char *name, const char *below, Store **ret);
+
 /* The name of a registered format that has no sample; NULL when all have. */
 const char *sample_find_missing(void);
 

@@ -19,9 +19,7 @@ enum {
         PATH_LEN = 4096,
 };
 
-extern const Format format_qcow2, format_raw;
-
-static const Format *const disk_formats[] = { &format_qcow2, &format_fake, NULL };
+static const Format *const disk_fake_formats[] = { &format_fake, NULL };
 
 /* Gives the data file away once, and a copy of the base each time. */
 typedef struct DiskOpener {
@@ -144,7 +142,8 @@ int disk_open(const Disk *d, Files *files, bool writable, OpenDisk *ret, Err *er
         if (r < 0)
                 return err_set(err, -r, "cannot make a cache: %m");
         ChainRequest request = {
-                .formats = disk_formats,
+                .formats =
+                        strcmp(d->format, format_fake.name) == 0 ? disk_fake_formats : all_formats,
                 .raw = &format_raw,
                 .format_name = d->format,
                 .writable = writable,

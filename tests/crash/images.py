@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The images that the power fails over, and how qemu-img makes each of them in a folder: "image", maybe "base", "data"."""
+"""The images that the power fails over, and how qemu-img makes each of them in a folder: "image", maybe "base", "data".
+
+What other formats than qcow2 want is in images/NAME.py, which adds to IMAGES.
+"""
+import glob
+import importlib.util
 import os
 import shutil
 import struct
@@ -24,17 +29,24 @@ class Image:
     snapshots so many internal ones, with writes in between
     bitmaps   arguments of `qemu-img bitmap --add`, one list each
     packed    made by qemu-img convert -c
-    kind      another format than qcow2; "fake" is the tests' own, with places as large as `unit`
+    kind      another format than qcow2, as rawview calls it; "fake" is the tests' own, with places as large as `unit`
+    qemu      what qemu-img calls it, when that is something else
+    cluster   the unit that the story goes by, where no cluster_size= among the options says it
+    make      makes the image instead of qemu-img: called with the Image and the folder
+    oracle    qemu-img check is asked of what a power failure leaves
     """
 
     def __init__(self, options, size, writes=(), grow=0, base=None, snapshots=0, bitmaps=(), packed=False,
-                 kind="qcow2", unit=0):
+                 kind="qcow2", unit=0, qemu=None, cluster=64 * K, make=None, oracle=None):
         self.options, self.size, self.writes, self.grow = options, size, list(writes), grow
         self.base, self.snapshots, self.bitmaps, self.packed = base, snapshots, bitmaps, packed
         self.kind, self.unit = kind, unit
-        fields = dict(o.split("=") for o in options.split(","))
-        size, unit = fields.get("cluster_size", "64k").rstrip("k"), fields.get("cluster_size", "64k")[-1]
-        self.cluster = int(size) * (K if unit == "k" else 1)
+        self.qemu, self.make = qemu or kind, make
+        self.oracle = kind not in ("raw", "fake") if oracle is None else oracle
+        fields = dict(o.split("=") for o in options.split(",") if o)
+        if "cluster_size" in fields:
+            cluster = int(fields["cluster_size"].rstrip("kM")) * (K if fields["cluster_size"][-1] == "k" else 1)
+        self.cluster = cluster
 
 
 def many_writes(size):
@@ -119,6 +131,10 @@ def text(size):
     return b"".join(struct.pack("<Q", i * 0x9e3779b97f4a7c15 & (1 << 64) - 1) * 64 for i in range(size // 512))
 
 
+def with_options(image):
+    return ["-o", image.options] if image.options else []
+
+
 def make_base(image, folder):
     size, kind = image.base
     with open(f"{folder}/plain", "wb") as f:
@@ -131,7 +147,7 @@ def make_base(image, folder):
 def make_packed(image, folder):
     with open(f"{folder}/plain", "wb") as f:
         f.write(text(image.size))
-    run("qemu-img", "convert", "-f", "raw", "-c", "-O", "qcow2", "-o", image.options, "plain", "image", cwd=folder)
+    run("qemu-img", "convert", "-f", "raw", "-c", "-O", image.qemu, *with_options(image), "plain", "image", cwd=folder)
     os.unlink(f"{folder}/plain")
 
 
@@ -144,21 +160,32 @@ def make_simple(image, folder):
 
 
 def make_image(image, folder):
-    if image.kind != "qcow2":
+    if image.make:
+        image.make(image, folder)
+        return
+    if image.kind in ("raw", "fake"):
         make_simple(image, folder)
         return
     if image.packed:
         make_packed(image, folder)
     else:
         below = make_base(image, folder) if image.base else []
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-o", image.options, *below, "image", str(image.size),
+        run("qemu-img", "create", "-q", "-f", image.qemu, *with_options(image), *below, "image", str(image.size),
             cwd=folder)
-    qemu_io(folder, "image", "qcow2", image.writes)
+    qemu_io(folder, "image", image.qemu, image.writes)
     for i in range(image.snapshots):
         run("qemu-img", "snapshot", "-c", f"s{i}", "image", cwd=folder)
-        qemu_io(folder, "image", "qcow2", [f"write -P {0x50 + i} {8 + 16 * i}k 20k"])
+        qemu_io(folder, "image", image.qemu, [f"write -P {0x50 + i} {8 + 16 * i}k 20k"])
     for arguments in image.bitmaps:
         run("qemu-img", "bitmap", "--add", *arguments[:-1], "-f", "qcow2", "image", arguments[-1], cwd=folder)
+
+
+def add_formats():
+    """The modules in images/, each of which begins with `from images import IMAGES, Image`."""
+    for path in sorted(glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "images", "*.py"))):
+        name = "images_of_" + os.path.basename(path).removesuffix(".py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 def can_make():
@@ -173,3 +200,6 @@ def work_folder():
     """A temporary folder where writing is cheap; a context manager that gives its path."""
     fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     return tempfile.TemporaryDirectory(prefix="rawview-crash.", dir=fast)
+
+
+add_formats()

@@ -2,6 +2,8 @@
 #include "oracle.h"
 
 #include "base/cleanup.h"
+#include "block/probe.h"
+#include "format/formats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +18,8 @@ extern char **environ;
 enum {
         /* What qemu-img check ends with when it found leaks and nothing worse. */
         ORACLE_STATUS_LEAKS = 3,
+        /* And when it could open the image, and has no check for the format. */
+        ORACLE_STATUS_NONE = 63,
         ORACLE_WORDS = 300,
 };
 
@@ -36,7 +40,9 @@ static int oracle_init_slot(OracleSlot *slot, const Disk *disk, const char *fold
 
 int oracle_init(Oracle *o, const Disk *disk, const char *folder, Err *err)
 {
-        *o = (Oracle){ 0 };
+        const Format *format = format_find(all_formats, disk->format);
+
+        *o = (Oracle){ .format = format ? format_qemu_name(format) : disk->format };
         for (size_t i = 0; i < ORACLE_SLOTS; i++) {
                 int r = oracle_init_slot(&o->slots[i], disk, folder, i);
                 if (r < 0)
@@ -70,16 +76,17 @@ static int slot_wait(OracleSlot *slot, Err *err)
                 return err_set(err, errno, "cannot wait for qemu-img: %m");
         slot->pid = 0;
         if (WIFEXITED(status) &&
-            (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == ORACLE_STATUS_LEAKS))
+            (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == ORACLE_STATUS_LEAKS ||
+             WEXITSTATUS(status) == ORACLE_STATUS_NONE))
                 return 0;
         slot_read_words(slot, words);
         return err_set(err, EIO, "qemu-img check of %s in %s ends with %d: %s", slot->label,
                        slot->folder, WIFEXITED(status) ? WEXITSTATUS(status) : -1, words);
 }
 
-static int slot_spawn(OracleSlot *slot)
+static int slot_spawn(OracleSlot *slot, const char *format)
 {
-        char *argv[] = { "qemu-img", "check", "-f", "qcow2", DISK_IMAGE, NULL };
+        char *argv[] = { "qemu-img", "check", "-f", (char *)format, DISK_IMAGE, NULL };
         posix_spawn_file_actions_t actions;
 
         /* QEMU looks for a data file in the folder that it was started in. */
@@ -105,7 +112,7 @@ int oracle_ask(Oracle *o, Store *image, const char *label, Err *err)
         if (r < 0)
                 return err_set(err, -r, "%s/%s: cannot write it: %m", slot->folder, DISK_IMAGE);
         snprintf(slot->label, sizeof(slot->label), "%s", label);
-        r = slot_spawn(slot);
+        r = slot_spawn(slot, o->format);
         if (r < 0)
                 return err_set(err, -r, "cannot start qemu-img: %m");
         o->asked++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `qemu-img check` as a second opinion, on several images at once: each process has a folder of its own, with the
+ * `qemu-img check` as a second opinion (of a format that it has no check for, that it can be opened), on several images at once: each process has a folder of its own, with the
  * image under test and what it names beside it. One thread.
  */
 #pragma once
@@ -25,6 +25,7 @@ typedef struct OracleSlot {
 } OracleSlot;
 
 typedef struct Oracle {
+        const char *format; /* as qemu-img calls it */
         OracleSlot slots[ORACLE_SLOTS];
         size_t asked;
 } Oracle;

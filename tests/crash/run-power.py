@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""run-power.py POWER [--least=N] [--most=N] [--seed=N] [--sparse] [--keep=FOLDER] [NAME…]: qcow2 images of every kind, made by
+"""run-power.py POWER [--least=N] [--most=N] [--seed=N] [--sparse] [--keep=FOLDER] [NAME…]: images of every kind, made by
 qemu-img, are written while the power fails, by the program `power`.
 
 --least  fail when there were fewer different disks than this, over all images
@@ -32,8 +32,9 @@ class Runner:
         self.options, self.work = options, work
 
     def power(self, folder, image, *arguments):
-        if image.kind != "qcow2":
-            arguments += (f"--format={image.kind}", "--no-qemu")
+        arguments += (f"--format={image.kind}",)
+        if not image.oracle:
+            arguments += ("--no-qemu",)
         return subprocess.run(
             [self.options.power, f"--cluster={image.cluster}", *arguments, folder], capture_output=True, text=True)
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# Many qcow2 images, each made by qemu-img in a folder of its own, one after the other: sourced at the beginning of a test
-# that wants them. COUNT is how many there were.
+# Many images, each made by qemu-img in a folder of its own, one after the other: sourced at the beginning of a test
+# that wants them. COUNT is how many there were, KIND what qemu-img calls their format.
 . "$(dirname "${BASH_SOURCE[0]}")/cases.sh"
 
 COUNT=0
+KIND=qcow2
 
 need qemu-img qemu-io
 
@@ -25,7 +26,7 @@ begin()
 
 create()
 {
-    qemu-img create -q -f qcow2 "$@"
+    qemu-img create -q -f "$KIND" "$@"
 }
 
 # io IMAGE COMMAND…: each command one word.
@@ -36,7 +37,7 @@ io()
     for command in "$@"; do
         words+=(-c "$command")
     done
-    qemu-io -f qcow2 "${words[@]}" "$image" >"$W/out/io" 2>&1 || fail "qemu-io $*: $(cat "$W/out/io")"
+    qemu-io -f "$KIND" "${words[@]}" "$image" >"$W/out/io" 2>&1 || fail "qemu-io $*: $(cat "$W/out/io")"
     if grep -iE 'error|failed|invalid|unsupported' "$W/out/io" >&2; then
         fail "qemu-io: $*"
     fi

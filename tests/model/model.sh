@@ -24,19 +24,19 @@ fill()
 # ops IMAGE REQUEST…
 ops()
 {
-    "$RUN_OPS" -f qcow2 "$@" || fail "run-ops $*"
+    "$RUN_OPS" -f "$KIND" "$@" || fail "run-ops $*"
 }
 
-# sound IMAGE: no damage, no leak.
+# sound IMAGE: no damage, no leak, as far as qemu-img can tell: 63, it has no check for the format.
 sound()
 {
-    qemu-img check -f qcow2 "$1" >"$W/out/check" 2>&1 || fail "$1 is not sound: $(tail -n 30 "$W/out/check")"
+    qemu-img check -f "$KIND" "$1" >"$W/out/check" 2>&1 || (($? == 63)) || fail "$1 is not sound: $(tail -n 30 "$W/out/check")"
 }
 
 # is_model IMAGE: the bytes that random-ops left in `model`.
 is_model()
 {
-    qemu-img compare -q -f raw -F qcow2 "$W/out/model" "$1" || fail "$1 does not hold what it should"
+    qemu-img compare -q -f raw -F "$KIND" "$W/out/model" "$1" || fail "$1 does not hold what it should"
 }
 
 # trial IMAGE OPTION…: random requests, then sound and the same bytes; a few times on the same image.
@@ -44,11 +44,11 @@ trial()
 {
     local image=$1 seed cache
     shift
-    qemu-img convert -f qcow2 -O raw "$image" "$W/out/before"
+    qemu-img convert -f "$KIND" -O raw "$image" "$W/out/before"
     for seed in $SEEDS; do
         cache=()
         ((seed % 2)) || cache=(-c 0)
-        "$RANDOM_OPS" -f qcow2 -m "$W/out/before" -o "$W/out/model" -s "$seed" -n "$OPERATIONS" "${cache[@]}" "$@" \
+        "$RANDOM_OPS" -f "$KIND" -m "$W/out/before" -o "$W/out/model" -s "$seed" -n "$OPERATIONS" "${cache[@]}" "$@" \
             "$image" || fail "random-ops -s $seed $*"
         sound "$image"
         is_model "$image"
@@ -504,7 +504,11 @@ group_threads()
     done
 }
 
-. "$HERE/discard.sh"
+# Groups of other formats than qcow2, which set KIND, are files of their own.
+for file in "$HERE"/*.sh; do
+    # shellcheck source=/dev/null
+    [[ $file == */model.sh ]] || . "$file"
+done
 
 [[ $# == 1 && $(type -t "group_$1") == function ]] || fail "usage: model.sh GROUP"
 "group_$1"

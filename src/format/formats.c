@@ -3,9 +3,11 @@
 
 extern const Format format_qcow2;
 extern const Format format_vmdk;
+extern const Format format_vdi;
 
 const Format *const all_formats[] = {
         &format_qcow2,
         &format_vmdk,
+        &format_vdi,
         NULL,
 };

@@ -185,6 +185,7 @@ static int qcow2_extended_make(const char *name, const char *below, Store **ret)
 
 extern const Format format_qcow2;
 extern const Format format_vmdk;
+extern const Format format_vdi;
 
 const Sample samples[] = {
         { "raw", &format_raw, true, false, raw_sample_make, NULL },
@@ -194,14 +195,12 @@ const Sample samples[] = {
         { "qcow2 shared", &format_qcow2, true, true, qcow2_shared_make, audit_qcow2 },
         { "vmdk", &format_vmdk, false, false, vmdk_sample_make, NULL },
         { "vmdk stream", &format_vmdk, false, false, vmdk_sample_make_stream, NULL },
+        { "vdi", &format_vdi, true, false, vdi_sample_make, vdi_sample_audit },
         { 0 },
 };
 
 const Format *const sample_formats[] = {
-        &format_fake,
-        &format_qcow2,
-        &format_vmdk,
-        NULL,
+        &format_fake, &format_qcow2, &format_vmdk, &format_vdi, NULL,
 };
 
 const char *sample_find_missing(void)

@@ -41,6 +41,8 @@ extern const Format *const sample_formats[];
 /* sample-NAME.c */
 int vmdk_sample_make(const char *name, const char *below, Store **ret);
 int vmdk_sample_make_stream(const char *name, const char *below, Store **ret);
+int vdi_sample_make(const char *name, const char *below, Store **ret);
+int vdi_sample_audit(Store *s, Audit *ret);
 
 /* The name of a registered format that has no sample; NULL when all have. */
 const char *sample_find_missing(void);

@@ -88,6 +88,19 @@ static void put_layers(Scene *s, const Sample *sample, int depth)
         }
 }
 
+/* The text names the file, as the image does, which may be within a json: name, and ends so. */
+static void assert_refused(const Err *err, const char *name, const char *why)
+{
+        static const char begin[] = "backing file '";
+        char end[128];
+
+        snprintf(end, sizeof(end), "': %s", why);
+        size_t len = strlen(err->text), end_len = strlen(end);
+        if (strncmp(err->text, begin, strlen(begin)) != 0 || !strstr(err->text, name) ||
+            len < end_len || strcmp(err->text + len - end_len, end) != 0)
+                fail_msg("%s: not about '%s', or not: %s", err->text, name, why);
+}
+
 static void test_depth(void **state)
 {
         for (const Sample *sample = samples; sample->format; sample++) {
@@ -103,10 +116,8 @@ static void test_depth(void **state)
                                 int r = scene_chain(&s, &n, &err);
                                 assert_int_equal(r, depth <= LIMIT_CHAIN_DEPTH ? 0 : -EFBIG);
                                 if (r < 0)
-                                        assert_string_equal(
-                                                err.text,
-                                                "backing file '32': it would be layer 33, "
-                                                "and the limit is 32");
+                                        assert_refused(&err, "32",
+                                                       "it would be layer 33, and the limit is 32");
                         }
                         scene_close(&s);
                 }
@@ -161,7 +172,7 @@ static void test_loops_end(void **state)
                                 _cleanup_node_ Node *n = NULL;
                                 assert_int_equal(scene_chain(&s, &n, &err), -ELOOP);
                         }
-                        assert_string_equal(err.text, "backing file '0': is in the chain already");
+                        assert_refused(&err, "0", "is in the chain already");
                         scene_close(&s);
                 }
         }
@@ -183,7 +194,7 @@ static void test_the_same_file_under_another_name(void **state)
                         _cleanup_node_ Node *n = NULL;
                         assert_int_equal(scene_chain(&s, &n, &err), -ELOOP);
                 }
-                assert_string_equal(err.text, "backing file 'link': is in the chain already");
+                assert_refused(&err, "link", "is in the chain already");
                 scene_close(&s);
         }
 }

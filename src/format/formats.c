@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/formats.h"
 
+extern const Format format_qcow;
 extern const Format format_qed;
 extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
 
 const Format *const all_formats[] = {
-        &format_qed, &format_qcow2, &format_vmdk, &format_vdi, NULL,
+        &format_qcow, &format_qed, &format_qcow2, &format_vmdk, &format_vdi, NULL,
 };

@@ -183,16 +183,19 @@ static int qcow2_extended_make(const char *name, const char *below, Store **ret)
         return mem_store_new(image, EXTENDED_END, ret);
 }
 
+extern const Format format_qcow;
 extern const Format format_qed;
 extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
 
+int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
 
 const Sample samples[] = {
         { "raw", &format_raw, true, false, raw_sample_make, NULL },
         { "fake", &format_fake, true, true, fake_sample_make, NULL },
+        { "qcow", &format_qcow, true, true, qcow_sample_make, NULL },
         { "qed", &format_qed, true, true, qed_sample_make, NULL },
         { "qcow2", &format_qcow2, true, true, qcow2_sample_make, audit_qcow2 },
         { "qcow2 extended", &format_qcow2, true, true, qcow2_extended_make, audit_qcow2 },
@@ -204,7 +207,7 @@ const Sample samples[] = {
 };
 
 const Format *const sample_formats[] = {
-        &format_fake, &format_qed, &format_qcow2, &format_vmdk, &format_vdi, NULL,
+        &format_fake, &format_qcow, &format_qed, &format_qcow2, &format_vmdk, &format_vdi, NULL,
 };
 
 const char *sample_find_missing(void)

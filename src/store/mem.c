@@ -147,10 +147,10 @@ static bool mem_page_is_hole(const MemStore *m, uint64_t pos)
         size_t start = (size_t)round_down(pos, MEM_STORE_PAGE);
         size_t end = (size_t)u64_min(start + MEM_STORE_PAGE, m->size);
 
-        for (size_t i = start; i < end; i++)
-                if (m->bytes[i] != 0)
-                        return false;
-        return true;
+        /* All bytes are 0 when the first is, and each is as the one before. */
+        return start >= end ||
+               (m->bytes[start] == 0 &&
+                memcmp(m->bytes + start, m->bytes + start + 1, end - start - 1) == 0);
 }
 
 static int mem_find_run(Store *s, uint64_t pos, StoreRun *ret)

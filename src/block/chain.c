@@ -59,6 +59,7 @@ static int chain_open_top(const ChainRequest *request, Store *top, Node **ret, E
                 .writable = request->writable,
                 .for_check = request->for_check,
                 .snapshot = request->snapshot,
+                .file_name = request->file_name,
                 .cache = request->cache,
         };
         Opener *opener = request->only_top && !format->has_pieces ? NULL : request->opener;
@@ -134,12 +135,14 @@ static int chain_find_below(const ChainRequest *request,
 /* A layer below `n`, opened; and where its file is. */
 typedef struct Below {
         const Format *format;
-        Store *store; /* owned */
+        Store *store;    /* owned */
+        char *file_name; /* owned */
 } Below;
 
 static void below_done(Below *b)
 {
         store_free(b->store);
+        free(b->file_name);
         *b = (Below){ 0 };
 }
 #define _cleanup_below_ _cleanup_(below_done)
@@ -149,7 +152,8 @@ static int chain_find_file(
         const ChainRequest *request, const Node *n, const char *text, Below *ret, Err *err)
 {
         _cleanup_(file_name_donep) FileName name = { 0 };
-        Below b = { 0 };
+        _cleanup_below_ Below b = { 0 };
+        const char *slash;
 
         int r = file_name_parse(text, &name, err);
         if (r < 0)
@@ -161,7 +165,12 @@ static int chain_find_file(
                                   err);
         if (r < 0)
                 return r;
+        slash = strrchr(name.path, '/');
+        b.file_name = strdup(slash ? slash + 1 : name.path);
+        if (!b.file_name)
+                return err_set(err, ENOMEM, "%m");
         *ret = b;
+        b = (Below){ 0 };
         return 0;
 }
 
@@ -195,7 +204,11 @@ static int chain_open_below(
         if (r < 0)
                 return r;
 
-        NodeOptions options = { .cache = request->cache, .is_below = true };
+        NodeOptions options = {
+                .cache = request->cache,
+                .is_below = true,
+                .file_name = b.file_name,
+        };
         r = node_open(b.format, b.store, &options, request->opener, &below, err);
         if (r < 0)
                 return r;

@@ -18,9 +18,11 @@ typedef struct ChainRequest {
         const char *format_name; /* NULL: probe */
         bool writable;           /* the top layer only */
         bool for_check;          /* see NodeOptions; the top layer only */
-        const char *snapshot;    /* internal snapshot of the top layer; NULL: none */
-        Opener *opener;          /* NULL: open nothing but `top`; n->backing stays NULL then */
-        bool only_top; /* the same, but for the further files of a format that has_pieces */
+        const char *
+                file_name; /* what `top` is called in its folder, symbolic links followed; NULL: not known */
+        const char *snapshot; /* internal snapshot of the top layer; NULL: none */
+        Opener *opener;       /* NULL: open nothing but `top`; n->backing stays NULL then */
+        bool only_top;        /* the same, but for the further files of a format that has_pieces */
         Cache *cache;
 } ChainRequest;
 

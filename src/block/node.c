@@ -67,8 +67,12 @@ static int node_new(const Format *format, const NodeOptions *options, Node **ret
 static int node_allocate_state(Node *n, const NodeOptions *options)
 {
         n->snapshot = options->snapshot ? strdup(options->snapshot) : NULL;
+        n->file_name = options->file_name ? strdup(options->file_name) : NULL;
         n->state = calloc(1, u64_max(n->format->state_size, 1));
-        return n->state && (n->snapshot || !options->snapshot) ? 0 : -ENOMEM;
+        return n->state && (n->snapshot || !options->snapshot) &&
+                               (n->file_name || !options->file_name)
+                       ? 0
+                       : -ENOMEM;
 }
 
 static void node_free_layer(Node *n)
@@ -82,6 +86,7 @@ static void node_free_layer(Node *n)
         store_free(n->store);
         free(n->state);
         free(n->snapshot);
+        free(n->file_name);
         free(n->backing_name);
         free(n->backing_format);
         for (size_t i = 0; n->backing_others && n->backing_others[i]; i++)

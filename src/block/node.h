@@ -48,6 +48,8 @@ struct Node {
         bool guessed; /* raw because no format was recognised; only ever read-only */
         bool repaired; /* it was not closed cleanly; set by the driver that made up for it, in open */
         char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
+        char *file_name; /* owned: what `store` is called in its folder, for formats whose further files are called alike; NULL: not
+                            known */
         char *backing_name; /* owned: what the image says, as it says it; NULL: it names none */
         char **backing_others; /* owned, NULL at the end: further names of the same file, tried in turn where the one before is
                                   missing or refused; NULL: there are none */
@@ -72,8 +74,9 @@ typedef struct NodeOptions {
         bool for_check; /* nothing but node_check will be called: a damaged image opens too, and
                                  opening it writable changes nothing */
         bool is_below;
-        const char *snapshot; /* copied; NULL: the disk itself */
-        Cache *cache;         /* borrowed, outlives the node */
+        const char *snapshot;  /* copied; NULL: the disk itself */
+        const char *file_name; /* copied; NULL: not known */
+        Cache *cache;          /* borrowed, outlives the node */
 } NodeOptions;
 
 /* Opens one layer and nothing below it. Takes `s` on success only. `opener` may be NULL (see format.h). The text

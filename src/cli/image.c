@@ -22,7 +22,8 @@ typedef struct ImageTask {
         const ImageRequest *request;
         ImageWork work;
         void *arg;
-        int fd; /* the top image; the child gives it to a store */
+        const char *path; /* of the top image, symbolic links followed */
+        int fd;           /* the top image; the child gives it to a store */
         SandboxOptions sandbox;
 } ImageTask;
 
@@ -76,6 +77,7 @@ static int image_parse(const ImageTask *t, int channel, Image *i, Err *err)
                 .format_name = request->format,
                 .writable = request->writable,
                 .for_check = request->for_check,
+                .file_name = strrchr(t->path, '/') + 1,
                 .opener = &i->opener.opener,
                 .only_top = !request->with_chain,
                 .cache = i->cache,
@@ -150,6 +152,7 @@ int image_run(const ImageRequest *request, ImageWork work, void *arg)
                 return cli_fail(request->file, &err);
 
         t.fd = broker.layers[0].fd;
+        t.path = broker.layers[0].path;
         ConfinedTask task = {
                 .file = request->file,
                 .broker = &broker,

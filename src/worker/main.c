@@ -76,6 +76,7 @@ static int worker_receive(Worker *w, MessageKind kind, Message *ret, int *ret_fd
 static int worker_open_chain(Worker *w, Store *top, Err *err)
 {
         const MessageImage *image = &w->image.image;
+        const char *slash = strrchr(image->path, '/');
         _cleanup_ipc_opener_ IpcOpener opener = { 0 };
 
         int r = ipc_opener_init(&opener, w->channel, top, err);
@@ -87,6 +88,7 @@ static int worker_open_chain(Worker *w, Store *top, Err *err)
                 .raw = &format_raw,
                 .format_name = strcmp(image->format, "auto") == 0 ? NULL : image->format,
                 .writable = image->writable,
+                .file_name = slash ? slash + 1 : image->path,
                 .snapshot = image->snapshot[0] ? image->snapshot : NULL,
                 .opener = &opener.opener,
                 .cache = w->cache,

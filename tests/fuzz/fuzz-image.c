@@ -133,6 +133,7 @@ static ChainRequest request_take(const uint8_t *bytes, size_t len, Pieces *p, Ca
                 .formats = all_formats,
                 .raw = &format_raw,
                 .format_name = names[choice % 4],
+                .file_name = "disk.E01",
                 .snapshot = snapshots[choice / 4 % 4],
                 .writable = choice & 0x10,
                 .for_check = (choice & 0x60) == 0x60,

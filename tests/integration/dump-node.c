@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -86,6 +87,7 @@ static int dump_all(Dump *d, unsigned threads)
 static int dump(ChainRequest *request, const char *image, Dump *d, unsigned threads, Err *err)
 {
         static FolderOpener opener;
+        const char *slash = strrchr(image, '/');
         _cleanup_store_ Store *top = NULL;
         _cleanup_cache_ Cache *cache = NULL;
         _cleanup_node_ Node *node = NULL;
@@ -100,6 +102,7 @@ static int dump(ChainRequest *request, const char *image, Dump *d, unsigned thre
         request->formats = all_formats;
         request->raw = &format_raw;
         request->opener = &opener.opener;
+        request->file_name = slash ? slash + 1 : image;
         request->cache = cache;
         r = chain_open(request, top, &node, err);
         if (r < 0)

@@ -6,6 +6,8 @@
 #include "block/chain.h"
 #include "format/formats.h"
 
+#include <string.h>
+
 int disk_open(Disk *d, const DiskRequest *request, Err *err)
 {
         _cleanup_cache_ Cache *cache = NULL;
@@ -19,10 +21,12 @@ int disk_open(Disk *d, const DiskRequest *request, Err *err)
                         request->writable ? STORE_WRITABLE : STORE_READ_ONLY, &top, err);
         if (r < 0)
                 return r;
+        const char *slash = strrchr(request->path, '/');
         ChainRequest chain = { .formats = all_formats,
                                .raw = &format_raw,
                                .format_name = request->format,
                                .writable = request->writable,
+                               .file_name = slash ? slash + 1 : request->path,
                                .opener = &d->opener.opener,
                                .cache = cache };
         r = chain_open(&chain, top, &d->node, err);

@@ -350,6 +350,7 @@ static int open_chain(Run *run, FolderOpener *opener, Cache *cache, Err *err)
                 .formats = all_formats,
                 .raw = &format_raw,
                 .format_name = *e->format ? e->format : NULL,
+                .file_name = e->image,
                 .snapshot = *e->snapshot ? e->snapshot : NULL,
                 .opener = &opener->opener,
                 .cache = cache,

@@ -115,6 +115,27 @@ static void test_layers_shine_through(void **state)
         scene_close(&s);
 }
 
+static void test_what_a_layer_is_called(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_fake(&s, "top", "d...", "file:mid", "fake");
+        put_fake(&s, "mid", ".d..", "folder/base", "raw");
+        put_text(&s, "folder/base", "raw bytes");
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_null(n->file_name);
+                assert_string_equal(n->backing->file_name, "mid");
+                assert_string_equal(n->backing->backing->file_name, "base");
+        }
+        s.request.file_name = "top";
+        {
+                _cleanup_node_ Node *n = scene_chain(&s, "top");
+                assert_string_equal(n->file_name, "top");
+        }
+        scene_close(&s);
+}
+
 static void test_layers_below_are_read_only(void **state)
 {
         Scene s;
@@ -378,6 +399,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_layers_shine_through),
+                cmocka_unit_test(test_what_a_layer_is_called),
                 cmocka_unit_test(test_layers_below_are_read_only),
                 cmocka_unit_test(test_raw_is_guessed_only_for_reading),
                 cmocka_unit_test(test_a_named_format_is_not_probed),

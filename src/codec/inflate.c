@@ -19,12 +19,13 @@ static int inflate_window_bits(InflateKind kind)
         return kind == INFLATE_RAW ? -MAX_WBITS : MAX_WBITS;
 }
 
-int inflate_all(InflateKind kind,
-                const void *packed,
-                size_t packed_len,
-                void *buf,
-                size_t len,
-                size_t *ret_len)
+/* 1: the stream ended. 0: `buf` is full. */
+static int inflate_run(InflateKind kind,
+                       const void *packed,
+                       size_t packed_len,
+                       void *buf,
+                       size_t len,
+                       size_t *ret_len)
 {
         if (packed_len > INT_MAX || len > INT_MAX)
                 return -EFBIG;
@@ -45,11 +46,33 @@ int inflate_all(InflateKind kind,
                 return -ENOMEM;
         *ret_len = len - z.avail_out;
         if (r == Z_STREAM_END)
-                return 0;
+                return 1;
         /* What comes after a full buffer is no business of the caller's, except a checksum that does not fit. */
         if (z.avail_out == 0 && (kind == INFLATE_RAW || r != Z_DATA_ERROR))
                 return 0;
         return -EIO;
+}
+
+int inflate_all(InflateKind kind,
+                const void *packed,
+                size_t packed_len,
+                void *buf,
+                size_t len,
+                size_t *ret_len)
+{
+        int r = inflate_run(kind, packed, packed_len, buf, len, ret_len);
+        return r < 0 ? r : 0;
+}
+
+int inflate_whole(InflateKind kind,
+                  const void *packed,
+                  size_t packed_len,
+                  void *buf,
+                  size_t len,
+                  size_t *ret_len)
+{
+        int r = inflate_run(kind, packed, packed_len, buf, len, ret_len);
+        return r == 0 ? -EIO : r < 0 ? r : 0;
 }
 
 int inflate_exactly(InflateKind kind, const void *packed, size_t packed_len, void *buf, size_t len)

@@ -22,5 +22,13 @@ int inflate_all(InflateKind kind,
                 size_t len,
                 size_t *ret_len);
 
+/* The same where the stream has to end, with the checksum that it may have, and to give `len` bytes at most; else -EIO. */
+int inflate_whole(InflateKind kind,
+                  const void *packed,
+                  size_t packed_len,
+                  void *buf,
+                  size_t len,
+                  size_t *ret_len);
+
 /* The same where nothing but exactly `len` bytes will do; -EIO when the stream ends before. */
 int inflate_exactly(InflateKind kind, const void *packed, size_t packed_len, void *buf, size_t len);

@@ -26,7 +26,7 @@ FORMAT_MAY_USE = re.compile(
     |__(popcount|u?div|u?mod|mul|clz|ctz|bswap)[sdt]i[23]
     |flat_\w+
     |(uuid|utf16|crc32c|secret)_\w+|crc32c
-    |inflate_(all|exactly)|crc32\w*|adler32\w*|ZSTD_\w+
+    |inflate_(all|whole|exactly)|md5_\w+|crc32\w*|adler32\w*|ZSTD_\w+
     |_*(asan|ubsan|tsan|lsan|sanitizer)_\w+|__gcov_\w+|llvm_gcov\w*""",
     re.X,
 )

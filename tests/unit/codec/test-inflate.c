@@ -75,6 +75,27 @@ static void test_cut_off(void **state)
         assert_int_equal(inflate_all(INFLATE_RAW, NULL, 0, buf, sizeof(buf), &got), -EIO);
 }
 
+/* Not a byte of the checksum may be missing, and nothing may be left to say. */
+static void test_to_the_end(void **state)
+{
+        uint8_t plain[LEN], packed[ROOM], buf[ROOM];
+        size_t got = 0;
+
+        fill(plain);
+        for (InflateKind kind = INFLATE_RAW; kind <= INFLATE_ZLIB; kind++) {
+                size_t len = pack(kind, plain, packed);
+                assert_int_equal(inflate_whole(kind, packed, len, buf, LEN, &got), 0);
+                assert_int_equal(got, LEN);
+                assert_memory_equal(buf, plain, LEN);
+                assert_int_equal(inflate_whole(kind, packed, ROOM, buf, ROOM, &got), 0);
+                assert_int_equal(got, LEN);
+                for (size_t cut = 1; cut < len; cut++)
+                        assert_int_equal(inflate_whole(kind, packed, len - cut, buf, LEN, &got),
+                                         -EIO);
+                assert_int_equal(inflate_whole(kind, packed, len, buf, LEN - 1, &got), -EIO);
+        }
+}
+
 /* Only what is before the end of the buffer counts, and the checksum where the stream has one. */
 static void test_what_follows(void **state)
 {
@@ -113,9 +134,8 @@ static void test_other_bytes(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_round_trip),
-                cmocka_unit_test(test_cut_off),
-                cmocka_unit_test(test_what_follows),
+                cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_cut_off),
+                cmocka_unit_test(test_to_the_end),  cmocka_unit_test(test_what_follows),
                 cmocka_unit_test(test_other_bytes),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

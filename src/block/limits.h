@@ -46,6 +46,14 @@
 /* The same for all layers of a chain that are shown as JSON, where it takes more than six times as much. */
 #define LIMIT_INFO_JSON_COST (UINT64_C(9) << 20)
 
+/* Segments of an E01, each of which stays open: with 2 GiB each that is 1.7 TiB. The broker opens some more files for an image
+ * than that, whatever its format. */
+#define LIMIT_EWF_SEGMENTS 890
+
+/* Sections of all segments together, each of which is looked at when the image is opened. Real images: three for each 16375
+ * chunks, which is some 6200 in an image of 1 TiB, and five for a segment. */
+#define LIMIT_EWF_SECTIONS (1 << 18)
+
 /* Guest disk size: what off_t can say, less room for rounding up. */
 #define LIMIT_DISK_SIZE ((UINT64_C(1) << 63) - (UINT64_C(1) << 22))
 

@@ -4,6 +4,7 @@
 extern const Format format_qcow;
 extern const Format format_qed;
 extern const Format format_cloop;
+extern const Format format_ewf;
 extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
@@ -13,10 +14,11 @@ extern const Format format_vdi;
 const Format *const all_formats[] = {
         &format_qcow,
         &format_qed,
+        &format_cloop,
+        &format_ewf,
         &format_qcow2,
         &format_vmdk,
         &format_vdi,
-        &format_cloop,
         NULL,
 };
 /* clang-format on */

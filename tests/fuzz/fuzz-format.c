@@ -81,6 +81,7 @@ static Node *open_store(Scene *s, Store *store, bool writable, bool for_check)
                 .formats = all_formats,
                 .raw = &format_raw,
                 .format_name = FUZZ_FORMAT.name,
+                .file_name = s->files.file[0].name,
                 .writable = writable,
                 .for_check = for_check,
                 .opener = for_check ? NULL : &s->shelf.opener,

@@ -186,6 +186,7 @@ static int qcow2_extended_make(const char *name, const char *below, Store **ret)
 extern const Format format_qcow;
 extern const Format format_qed;
 extern const Format format_cloop;
+extern const Format format_ewf;
 extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
@@ -199,6 +200,7 @@ const Sample samples[] = {
         { "qcow", &format_qcow, true, true, qcow_sample_make, NULL },
         { "qed", &format_qed, true, true, qed_sample_make, NULL },
         { "cloop", &format_cloop, false, false, cloop_sample_make, NULL },
+        { "ewf", &format_ewf, false, false, ewf_sample_make, NULL },
         { "qcow2", &format_qcow2, true, true, qcow2_sample_make, audit_qcow2 },
         { "qcow2 extended", &format_qcow2, true, true, qcow2_extended_make, audit_qcow2 },
         { "qcow2 shared", &format_qcow2, true, true, qcow2_shared_make, audit_qcow2 },
@@ -213,10 +215,11 @@ const Format *const sample_formats[] = {
         &format_fake,
         &format_qcow,
         &format_qed,
+        &format_ewf,
+        &format_cloop,
         &format_qcow2,
         &format_vmdk,
         &format_vdi,
-        &format_cloop,
         NULL,
 };
 /* clang-format on */

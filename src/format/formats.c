@@ -9,16 +9,7 @@ extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
 
-/* A line for each, so that nobody's line depends on how many others there are. */
-/* clang-format off */
 const Format *const all_formats[] = {
-        &format_qcow,
-        &format_qed,
-        &format_cloop,
-        &format_ewf,
-        &format_qcow2,
-        &format_vmdk,
-        &format_vdi,
-        NULL,
+        &format_qcow,  &format_qed,  &format_cloop, &format_ewf,
+        &format_qcow2, &format_vmdk, &format_vdi,   NULL,
 };
-/* clang-format on */

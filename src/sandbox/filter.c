@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define FILTER_NAMESPACES                                                              \
@@ -140,6 +141,11 @@ static int filter_fill(scmp_filter_ctx filter)
                         r = seccomp_rule_add_array(filter, rule->action, rule->call, count,
                                                    &rule->argument);
         }
+        /* More or fewer addresses of our own, within the hard limit: base/memory-limit.h. */
+        if (r >= 0 && !filter_is_free(SCMP_SYS(prlimit64)))
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
+                                     SCMP_A0_64(SCMP_CMP_EQ, 0),
+                                     SCMP_A1_64(SCMP_CMP_EQ, RLIMIT_AS));
         /* pthread_kill: to our own threads. */
         if (r >= 0 && !filter_is_free(SCMP_SYS(tgkill)))
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,

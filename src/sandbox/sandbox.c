@@ -3,6 +3,7 @@
 
 #include "base/barrier.h"
 #include "base/capabilities.h"
+#include "base/memory-limit.h"
 #include "sandbox/build.h"
 #include "sandbox/filter.h"
 #include "sandbox/landlock.h"
@@ -65,13 +66,31 @@ static int sandbox_limit(__rlimit_resource_t resource, const char *name, rlim_t 
         return 0;
 }
 
+/* Addresses: what deriving a key takes on top may be asked for, with the soft limit, as long as the hard one has it. */
+static int sandbox_limit_memory(const SandboxOptions *o, Err *err)
+{
+        uint64_t most = o->cache_size + SANDBOX_ADDRESSES;
+        struct rlimit limit;
+
+        int r = sandbox_limit(RLIMIT_AS, "memory", o->may_burst ? most + MEMORY_LIMIT_BURST : most,
+                              err);
+        if (r < 0 || !o->may_burst)
+                return r;
+        if (getrlimit(RLIMIT_AS, &limit) < 0)
+                return err_set(err, errno, "cannot read the limit of memory: %m");
+        if (limit.rlim_cur > most)
+                limit.rlim_cur = most;
+        return setrlimit(RLIMIT_AS, &limit) < 0 ? err_set(err, errno, "cannot limit memory: %m")
+                                                : 0;
+}
+
 static int sandbox_set_limits(const SandboxOptions *o, Err *err)
 {
         int r = sandbox_limit(RLIMIT_NOFILE, "descriptors", SANDBOX_FILES_MAX, err);
         if (r >= 0 && !o->core_dumps)
                 r = sandbox_limit(RLIMIT_CORE, "core dumps", 0, err);
-        if (r >= 0 && sandbox_build.limits_memory && o->cache_size < RLIM_INFINITY / 2)
-                r = sandbox_limit(RLIMIT_AS, "memory", o->cache_size + SANDBOX_ADDRESSES, err);
+        if (r >= 0 && sandbox_build.limits_memory && o->cache_size < RLIM_INFINITY / 4)
+                r = sandbox_limit_memory(o, err);
         return r;
 }
 

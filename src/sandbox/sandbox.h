@@ -16,6 +16,7 @@ typedef struct SandboxOptions {
         const int *keep; /* descriptors that stay open beside 0, 1 and 2 */
         size_t keep_count;
         uint64_t cache_size; /* memory is limited to this and a fixed amount */
+        bool may_burst; /* and for a while it may have more, until memory_limit_settle(): base/memory-limit.h */
         bool switch_user;
         uid_t uid;
         gid_t gid;

@@ -6,8 +6,10 @@
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/memory-limit.h"
 #include "block/cache.h"
 #include "block/chain.h"
+#include "crypto/crypto.h"
 #include "format/formats.h"
 #include "fuse/serve.h"
 #include "ipc/channel.h"
@@ -113,6 +115,10 @@ static int worker_open_image(Worker *w, int fd, Err *err)
         r = worker_open_chain(w, top, err);
         if (r < 0)
                 return r;
+        /* No passphrase is tried any more. */
+        r = memory_limit_settle();
+        if (r < 0)
+                return err_set(err, -r, "cannot limit memory: %m");
         TAKE(top);
         return 0;
 }
@@ -379,6 +385,8 @@ int main(int argc, char *argv[])
                 return WORKER_EXIT_USAGE;
         }
         worker_ignore_signals();
+        /* While files can still be opened. A build without ciphers says so when an image wants one. */
+        (void)crypto_start(NULL);
         mallopt(M_ARENA_MAX, WORKER_MALLOC_ARENAS);
 
         _cleanup_(worker_done) Worker w = {

@@ -2,6 +2,7 @@
 #include "fake/folder.h"
 
 #include "base/cleanup.h"
+#include "fake/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,5 +52,6 @@ static int folder_opener_open(
 void folder_init(FolderOpener *f)
 {
         f->opener.open = folder_opener_open;
+        f->opener.get_secret = fake_get_secret;
         f->count = 0;
 }

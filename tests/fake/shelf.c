@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake/shelf.h"
 
+#include "fake/secret.h"
+
 #include "base/cleanup.h"
 #include "store/mem.h"
 
@@ -42,7 +44,10 @@ static int shelf_opener_open(
 
 void shelf_init(Shelf *s)
 {
-        *s = (Shelf){ .opener.open = shelf_opener_open };
+        *s = (Shelf){
+                .opener.open = shelf_opener_open,
+                .opener.get_secret = fake_get_secret,
+        };
 }
 
 void shelf_done(Shelf *s)

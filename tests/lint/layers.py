@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
 ALL_BELOW_PROGRAMS = {
-    "base", "codec", "store", "reference", "lock", "config", "ipc", "broker", "sandbox", "block", "opener", "format", "view",
+    "base", "codec", "store", "reference", "lock", "config", "ipc", "broker", "sandbox", "crypto", "block", "opener", "format", "view",
     "fuse"
 }
 
@@ -28,9 +28,10 @@ FLOORS = {
     "ipc": {"base"},
     "broker": {"base", "ipc", "lock", "reference"},
     "sandbox": {"base"},
-    "block": {"base", "store"},
+    "crypto": {"base", "store"},
+    "block": {"base", "store", "crypto"},
     "opener": {"base", "store", "block", "ipc"},
-    "format": {"base", "codec", "store", "block"},
+    "format": {"base", "codec", "store", "crypto", "block"},
     "view": {"base", "store", "block"},
     "fuse": {"base", "view"},
     "worker": ALL_BELOW_PROGRAMS,
@@ -44,11 +45,12 @@ FLOORS = {
 LIBRARIES = {
     "fuse": {"fuse", "worker"},
     "systemd/": {"supervisor", "cli"},
-    "json-c/": {"block", "cli", "view"},
+    "json-c/": {"block", "cli", "crypto", "view"},
     "json.h": {"block", "cli", "view"},
     "zlib.h": {"codec", "format"},
     "zstd": {"format"},
     "seccomp.h": {"sandbox"},
+    "gcrypt.h": {"crypto"},
     "linux/landlock.h": {"sandbox"},
 }
 

@@ -26,12 +26,13 @@ FORMAT_MAY_USE = re.compile(
     |__(popcount|u?div|u?mod|mul|clz|ctz|bswap)[sdt]i[23]
     |flat_\w+
     |(uuid|utf16|crc32c|secret)_\w+|crc32c
-    |inflate_(all|whole|exactly)|md5_\w+|crc32\w*|adler32\w*|ZSTD_\w+
+    |(inflate|md5|sort|bunzip2|unxz)_\w+|adc_all|lzfse_all|crc32\w*|adler32\w*|ZSTD_\w+
+    |(sector_cipher|cipher_store|luks_header|luks_key)_\w+
     |_*(asan|ubsan|tsan|lsan|sanitizer)_\w+|__gcov_\w+|llvm_gcov\w*""",
     re.X,
 )
 PRIVILEGED = ("src/rawviewd", "src/generator/rawview-generator", "src/generator/user/rawview-generator")
-PRIVILEGED_MUST_NOT_USE = re.compile(r"p(read|readv|readv2|write|writev|writev2)(64)?(v2)?|inflate\w*|ZSTD_\w+|json_\w+|fuse_\w+")
+PRIVILEGED_MUST_NOT_USE = re.compile(r"p(read|readv|readv2|write|writev|writev2)(64)?(v2)?|inflate\w*|ZSTD_\w+|json_\w+|fuse_\w+|gcry_\w+")
 
 
 def nm(path):

@@ -40,7 +40,6 @@ extern const Format *const sample_formats[];
 
 /* sample-NAME.c */
 int ewf_sample_make(const char *name, const char *below, Store **ret);
-int ewf_sample_make(const char *name, const char *below, Store **ret);
 int cloop_sample_make(const char *name, const char *below, Store **ret);
 int vmdk_sample_make(const char *name, const char *below, Store **ret);
 int vmdk_sample_make_stream(const char *name, const char *below, Store **ret);

@@ -58,6 +58,7 @@ static int chain_open_top(const ChainRequest *request, Store *top, Node **ret, E
         NodeOptions options = {
                 .writable = request->writable,
                 .for_check = request->for_check,
+                .stays_locked = request->stay_locked,
                 .snapshot = request->snapshot,
                 .file_name = request->file_name,
                 .cache = request->cache,
@@ -205,9 +206,10 @@ static int chain_open_below(
                 return r;
 
         NodeOptions options = {
-                .cache = request->cache,
+                .stays_locked = request->stay_locked,
                 .is_below = true,
                 .file_name = b.file_name,
+                .cache = request->cache,
         };
         r = node_open(b.format, b.store, &options, request->opener, &below, err);
         if (r < 0)

@@ -18,6 +18,7 @@ typedef struct ChainRequest {
         const char *format_name; /* NULL: probe */
         bool writable;           /* the top layer only */
         bool for_check;          /* see NodeOptions; the top layer only */
+        bool stay_locked;        /* see NodeOptions; all layers */
         const char *
                 file_name; /* what `top` is called in its folder, symbolic links followed; NULL: not known */
         const char *snapshot; /* internal snapshot of the top layer; NULL: none */

@@ -83,6 +83,16 @@ int info_add_bool(Info *i, const char *key, bool truth)
         return info_add_fact(i, key, (Fact){ .kind = FACT_BOOL, .truth = truth });
 }
 
+int info_begin(Info *i, FactKind kind, const char *key)
+{
+        return info_add_fact(i, key, (Fact){ .kind = kind });
+}
+
+int info_end(Info *i)
+{
+        return info_add_fact(i, "", (Fact){ .kind = FACT_END });
+}
+
 int info_add_snapshot(Info *i, const SnapshotInfo *s)
 {
         _cleanup_free_ char *id = NULL;

@@ -10,10 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+        INFO_DEPTH_MAX = 8,
+};
+
 typedef enum FactKind {
         FACT_TEXT,
         FACT_NUMBER,
         FACT_BOOL,
+        FACT_OBJECT, /* up to the FACT_END that belongs to it, facts with keys … */
+        FACT_LIST,   /* … or elements, whose keys are empty */
+        FACT_END,
 } FactKind;
 
 /* One line of "format-specific" (for example compat, "1.1"). */
@@ -70,6 +77,10 @@ typedef struct Info {
 int info_add_text(Info *i, const char *key, const char *text);
 int info_add_number(Info *i, const char *key, uint64_t number);
 int info_add_bool(Info *i, const char *key, bool truth);
+
+/* What is added from here to info_end belongs to it; `kind` is FACT_OBJECT or FACT_LIST. Not deeper than INFO_DEPTH_MAX. */
+int info_begin(Info *i, FactKind kind, const char *key);
+int info_end(Info *i);
 
 /* Copies what `s`, `b`, `e` point to. */
 int info_add_snapshot(Info *i, const SnapshotInfo *s);

@@ -60,6 +60,7 @@ static int node_new(const Format *format, const NodeOptions *options, Node **ret
         n->writable = options->writable;
         n->for_check = options->for_check;
         n->is_below = options->is_below;
+        n->stays_locked = options->stays_locked;
         *ret = n;
         return 0;
 }

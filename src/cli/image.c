@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/confined.h"
 #include "cli/daemon.h"
+#include "crypto/crypto.h"
 #include "format/formats.h"
 #include "sandbox/sandbox.h"
 
@@ -78,6 +79,7 @@ static int image_parse(const ImageTask *t, int channel, Image *i, Err *err)
                 .writable = request->writable,
                 .for_check = request->for_check,
                 .file_name = strrchr(t->path, '/') + 1,
+                .stay_locked = request->stay_locked,
                 .opener = &i->opener.opener,
                 .only_top = !request->with_chain,
                 .cache = i->cache,
@@ -95,6 +97,8 @@ static int image_look(void *arg, int channel, pid_t parent)
         _cleanup_(image_done) Image image = { 0 };
         Err err = { "" };
 
+        /* While files can still be opened; without ciphers an image that wants one says so. */
+        (void)crypto_start(NULL);
         int r = image_confine(t, channel, parent, &err);
         if (r >= 0)
                 r = image_parse(t, channel, &image, &err);

@@ -20,6 +20,7 @@ typedef struct ImageRequest {
         bool force_share; /* without image locks */
         bool writable;    /* `file` itself, with the lock of a writer */
         bool for_check;   /* see NodeOptions */
+        bool stay_locked; /* see NodeOptions */
         bool with_chain; /* with all files that it names; else `file` and, where the format needs them, the pieces of the same
                             image */
         bool require_sandbox; /* fail when the kernel lacks a part of it */

@@ -99,31 +99,44 @@ static void print_extents(const InfoLayer *l)
         }
 }
 
-static void print_fact(const Fact *f)
+static void print_fact(const Fact *f, int depth, unsigned element)
 {
-        printf("    ");
+        printf("%*s", 4 * depth, "");
+        if (f->key[0] == '\0')
+                printf("[%u]", element);
         for (const char *c = f->key; *c; c++)
                 putchar(*c == '-' ? ' ' : *c);
         if (f->kind == FACT_TEXT)
                 print_text("", f->text);
         else if (f->kind == FACT_NUMBER)
                 printf(": %" PRIu64 "\n", f->number);
-        else
+        else if (f->kind == FACT_BOOL)
                 printf(": %s\n", f->truth ? "true" : "false");
+        else
+                puts(":");
 }
 
 static void print_facts(const InfoLayer *l)
 {
         const Info *i = &l->info;
+        unsigned elements[INFO_DEPTH_MAX + 2] = { 0 };
+        int depth = 1;
 
         if (i->fact_count == 0)
                 return;
         puts("Format specific information:");
         for (size_t k = 0; k < i->fact_count; k++) {
+                const Fact *f = &i->facts[k];
                 /* There qemu-img has them. */
-                if (strcmp(i->facts[k].key, "refcount-bits") == 0)
+                if (strcmp(f->key, "refcount-bits") == 0)
                         print_bitmaps(i);
-                print_fact(&i->facts[k]);
+                if (f->kind == FACT_END) {
+                        depth--;
+                        continue;
+                }
+                print_fact(f, depth, elements[depth]++);
+                if (f->kind == FACT_OBJECT || f->kind == FACT_LIST)
+                        elements[++depth] = 0;
         }
         print_extents(l);
 }

@@ -72,19 +72,53 @@ static json_object *json_of_extent(const InfoLayer *l, const ExtentInfo *e)
         return o;
 }
 
+static json_object *json_of_fact(const Fact *f)
+{
+        _cleanup_free_ char *clean = NULL;
+
+        switch (f->kind) {
+        case FACT_TEXT:
+                clean = text_utf8(f->text);
+                return clean ? json_object_new_string(clean) : NULL;
+        case FACT_NUMBER:
+                return json_object_new_uint64(f->number);
+        case FACT_BOOL:
+                return json_object_new_boolean(f->truth);
+        case FACT_OBJECT:
+                return json_object_new_object();
+        case FACT_LIST:
+                return json_object_new_array();
+        case FACT_END:
+                break;
+        }
+        return NULL;
+}
+
+static void json_add_fact(json_object *to, const Fact *f, json_object *value)
+{
+        if (json_object_is_type(to, json_type_array))
+                json_object_array_add(to, value);
+        else
+                json_object_object_add(to, f->key, value);
+}
+
 static json_object *json_of_facts(const InfoLayer *l)
 {
         const Info *i = &l->info;
         json_object *o = json_object_new_object();
+        json_object *open[INFO_DEPTH_MAX + 1] = { o };
+        size_t depth = 0;
 
         for (size_t k = 0; k < i->fact_count; k++) {
                 const Fact *f = &i->facts[k];
-                if (f->kind == FACT_TEXT)
-                        json_add_text(o, f->key, f->text);
-                else if (f->kind == FACT_NUMBER)
-                        json_add_number(o, f->key, f->number);
-                else
-                        json_add_bool(o, f->key, f->truth);
+                if (f->kind == FACT_END) {
+                        depth--;
+                        continue;
+                }
+                json_object *value = json_of_fact(f);
+                json_add_fact(open[depth], f, value);
+                if (f->kind == FACT_OBJECT || f->kind == FACT_LIST)
+                        open[++depth] = value;
         }
         if (i->bitmap_count > 0) {
                 json_object *bitmaps = json_object_new_array();

@@ -124,6 +124,7 @@ static int info_run(const InfoOptions *options, const char *file)
                 .references = options->image.references,
                 .allowed = options->image.allowed_paths,
                 .force_share = options->image.force_share,
+                .stay_locked = true,
                 .with_chain = options->with_chain,
                 .require_sandbox = options->require_sandbox,
         };

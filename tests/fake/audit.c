@@ -202,11 +202,22 @@ static int book_open(Book *b, Store *s)
         return b->found ? 0 : -ENOMEM;
 }
 
+/* The header of the encryption: the first extension, as the sample and qemu-img have it, or none. */
+static void book_walk_encryption(Book *b)
+{
+        uint64_t extensions = b->version == 3 ? at(b, 100, 4) : 72;
+
+        if (at(b, 32, 4) == 2 && at(b, extensions, 4) == 0x0537be77)
+                book_refer(b, "encryption header", at(b, extensions + 8, 8),
+                           at(b, extensions + 16, 8));
+}
+
 static void book_walk(Book *b)
 {
         book_refer(b, "header", 0, b->cluster);
         book_walk_l1(b, at(b, 40, 8), at(b, 36, 4), true);
         book_walk_snapshots(b);
+        book_walk_encryption(b);
         book_walk_refcounts(b);
         book_compare(b);
 }

@@ -9,6 +9,7 @@
 #include "block/cache.h"
 #include "block/limits.h"
 #include "block/node.h"
+#include "fake/secret.h"
 #include "store/recorder.h"
 
 #include <setjmp.h>
@@ -46,7 +47,7 @@ static Node *open_node(const Sample *sample, Store *s, Cache *c, bool writable)
         NodeOptions options = { .writable = writable, .cache = c };
         Node *n = NULL;
         Err err = { "" };
-        if (node_open(sample->format, s, &options, NULL, &n, &err) < 0)
+        if (node_open(sample->format, s, &options, &fake_key_opener, &n, &err) < 0)
                 fail_msg("%s", err.text);
         return n;
 }

@@ -5,6 +5,7 @@
 #include "block/cache.h"
 #include "block/check.h"
 #include "fake/audit.h"
+#include "fake/secret.h"
 #include "store/mem.h"
 
 #include <errno.h>
@@ -128,7 +129,7 @@ static void expected_node_check(Expected *e, Store *s, bool leaks)
         assert_int_equal(cache_new(0, &c), 0);
         assert_int_equal(mem_store_copy(s, &copy), 0);
         NodeOptions options = { .cache = c };
-        if (node_open(e->sample->format, copy, &options, NULL, &n, &err) < 0)
+        if (node_open(e->sample->format, copy, &options, &fake_key_opener, &n, &err) < 0)
                 fail_msg("%s: %s", e->sample->name, err.text);
         TAKE(copy);
         int r = node_check(n, &report);

@@ -10,6 +10,7 @@
 #include "block/limits.h"
 #include "block/node.h"
 #include "fake/audit.h"
+#include "fake/secret.h"
 #include "store/slow.h"
 
 #include <setjmp.h>
@@ -130,7 +131,7 @@ static Node *open_sample(const Sample *sample, Store *s, Cache *c)
         NodeOptions options = { .writable = true, .cache = c };
         Node *n = NULL;
         Err err = { "" };
-        if (node_open(sample->format, s, &options, NULL, &n, &err) < 0)
+        if (node_open(sample->format, s, &options, &fake_key_opener, &n, &err) < 0)
                 fail_msg("%s", err.text);
         return n;
 }

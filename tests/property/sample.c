@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sample.h"
+#include "sample-luks.h"
 
 #include "base/cleanup.h"
 #include "base/disk-int.h"
@@ -190,6 +191,7 @@ extern const Format format_ewf;
 extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
+extern const Format format_luks;
 
 int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
@@ -207,22 +209,15 @@ const Sample samples[] = {
         { "vmdk", &format_vmdk, false, false, vmdk_sample_make, NULL },
         { "vmdk stream", &format_vmdk, false, false, vmdk_sample_make_stream, NULL },
         { "vdi", &format_vdi, true, false, vdi_sample_make, vdi_sample_audit },
+        { "luks", &format_luks, true, false, luks_sample_make, NULL },
+        { "qcow2 luks", &format_qcow2, true, true, qcow2_luks_make, audit_qcow2 },
         { 0 },
 };
 
-/* clang-format off */
 const Format *const sample_formats[] = {
-        &format_fake,
-        &format_qcow,
-        &format_qed,
-        &format_ewf,
-        &format_cloop,
-        &format_qcow2,
-        &format_vmdk,
-        &format_vdi,
-        NULL,
+        &format_fake,  &format_qcow, &format_qed, &format_ewf,  &format_cloop,
+        &format_qcow2, &format_vmdk, &format_vdi, &format_luks, NULL,
 };
-/* clang-format on */
 
 const char *sample_find_missing(void)
 {

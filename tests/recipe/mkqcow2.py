@@ -5,6 +5,8 @@ import itertools
 import re
 import struct
 
+import aes
+import mkluks
 from mkbytes import (
     UNSEEN, Image, RecipeError, deflate, evaluate, pack_counts, pattern, stripes, text_bytes, zstd,
 )  # fmt: skip
@@ -96,6 +98,11 @@ class File(Image):
         self.current = self.active
         self.snapshots, self.bitmaps, self.extensions, self.features = [], [], [], []
         self.data_file = [] if "data_file" in options else None
+        self.crypt = options.get("crypt")  # aes, luks
+        self.secret = self.crypt is not None
+        self.luks = None
+        if self.crypt == "luks":
+            self.luks = mkluks.Luks1({0: ("rawview", 10)}, options.get("mode", "xts-plain64"))
 
     # What statements say.
 
@@ -211,6 +218,8 @@ class File(Image):
         self.reftable = self.place("reftable_at", tables)
         self.blocks = [self.alloc() for _ in range(blocks)]
         self.placed = set()
+        if self.luks:
+            self.place_luks()
         for m in mappings:
             self.lay_out_mapping(m)
         for m in mappings:
@@ -247,13 +256,26 @@ class File(Image):
         elif entry.allocated and self.data_file is not None:
             entry.host = n if entry.place is None else entry.place
             if entry.kind == "data":
-                self.data_file.append((n * self.cs, entry.content))
+                self.data_file.append((n * self.cs, self.encrypted(n * self.cs, n * self.cs, entry.content)))
         elif again:
             if entry.host is not None:
                 self.take(entry.host)
         elif entry.allocated:
             entry.host = self.take(entry.place) if entry.place is not None else self.alloc()
-            self.chunks.append((entry.host * self.cs, self.cluster_bytes(entry)))
+            content = self.encrypted(n * self.cs, entry.host * self.cs, self.cluster_bytes(entry))
+            self.chunks.append((entry.host * self.cs, content))
+
+    def encrypted(self, off, pos, content):
+        if self.crypt == "aes":
+            return aes.sectors("cbc-plain64", b"rawview".ljust(16, b"\0"), off // 512, content)
+        if self.luks:
+            return aes.sectors(self.luks.mode, self.luks.key, pos // 512, content)
+        return content
+
+    def place_luks(self):
+        length = self.luks.payload
+        self.crypto = self.alloc(-(-length // self.cs)) * self.cs, length
+        self.chunks += [(self.crypto[0] + pos, content) for pos, content in self.luks.chunks(length)]
 
     def cluster_bytes(self, entry):
         letters = entry.sub or ("D" if entry.kind == "data" else "Z") * 32
@@ -372,6 +394,8 @@ class File(Image):
             out += extension(0x6803F857, b"".join(rows))
         if self.bitmap_extension:
             out += extension(0x23852875, self.bitmap_extension)
+        if self.luks:
+            out += extension(0x0537BE77, struct.pack(">QQ", *self.crypto))
         for kind, content, length in self.extensions:
             out += extension(kind, content, length)
         return out
@@ -385,7 +409,7 @@ class File(Image):
         backing_at = length + len(extensions) if backing else 0
         head = struct.pack(
             ">4sIQIIQIIQQIIQ", b"QFI\xfb", self.version, backing_at, len(backing), self.cluster_bits, self.size,
-            0, self.active.count, self.active.l1 * self.cs, self.reftable * self.cs, tables,
+            {"aes": 1, "luks": 2}.get(self.crypt, 0), self.active.count, self.active.l1 * self.cs, self.reftable * self.cs, tables,
             len(self.snapshots), self.snapshot_table,
         )  # fmt: skip
         if self.version >= 3:
@@ -403,6 +427,7 @@ class File(Image):
         self.names.update({
             "l1": self.active.l1 * self.cs, "reftable": self.reftable * self.cs, "snapshots": self.snapshot_table,
             "table": {i: k * self.cs for i, k in self.active.tables.items()},
+            "crypto": self.crypto[0] if self.luks else 0,
             "host": {
                 n: e.host if e.coded else e.host * self.cs
                 for n, e in self.active.entries.items() if e.host is not None

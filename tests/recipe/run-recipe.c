@@ -44,7 +44,7 @@ typedef struct Fault {
 } Fault;
 
 typedef struct Expectation {
-        char image[TEXT_MAX], format[TEXT_MAX], snapshot[TEXT_MAX];
+        char image[TEXT_MAX], format[TEXT_MAX], snapshot[TEXT_MAX], passphrase[TEXT_MAX];
         int code;
         char words[WORDS_MAX][TEXT_MAX];
         int word_count;
@@ -63,6 +63,8 @@ typedef struct Run {
 typedef struct FolderOpener {
         Opener opener;
         int folder;
+        const char *passphrase; /* "": nobody has one */
+        int asked;
 } FolderOpener;
 
 static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -96,6 +98,23 @@ static int folder_open(
         return 0;
 }
 
+static int folder_get_secret(Opener *o, Store *of, const char *what, Secret **ret, Err *err)
+{
+        FolderOpener *f = (FolderOpener *)o;
+
+        if (!*f->passphrase)
+                return err_set(err, ENOKEY, "nobody has a passphrase");
+        if (f->asked++ > 0)
+                return err_set(err, EKEYREJECTED, "wrong passphrase");
+        Secret *s = secret_new();
+        if (!s)
+                return err_set(err, ENOMEM, "%m");
+        s->len = strlen(f->passphrase);
+        memcpy(s->bytes, f->passphrase, s->len);
+        *ret = s;
+        return 0;
+}
+
 /* What is expected: lines "KEY TEXT". */
 
 static int expectation_take(Expectation *e, const char *key, const char *text)
@@ -106,6 +125,8 @@ static int expectation_take(Expectation *e, const char *key, const char *text)
                 snprintf(e->format, TEXT_MAX, "%s", text);
         else if (strcmp(key, "snapshot") == 0)
                 snprintf(e->snapshot, TEXT_MAX, "%s", text);
+        else if (strcmp(key, "passphrase") == 0)
+                snprintf(e->passphrase, TEXT_MAX, "%s", text);
         else if (strcmp(key, "errno") == 0)
                 e->code = atoi(text);
         else if (strcmp(key, "word") == 0 && e->word_count < WORDS_MAX)
@@ -370,7 +391,12 @@ static double processor_seconds(void)
 
 static int run_recipe(Run *run)
 {
-        FolderOpener opener = { .opener.open = folder_open, .folder = run->folder };
+        FolderOpener opener = {
+                .opener.open = folder_open,
+                .opener.get_secret = folder_get_secret,
+                .folder = run->folder,
+                .passphrase = run->expected.passphrase,
+        };
         _cleanup_cache_ Cache *cache = NULL;
         Err err = { 0 };
 
@@ -412,7 +438,8 @@ int main(int argc, char **argv)
 {
         if (argc != 2)
                 return complain("usage: run-recipe FOLDER");
-        Run run = { .folder = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+        Run run = { .expected.passphrase = "rawview",
+                    .folder = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
         if (run.folder < 0)
                 return complain("%s: %m", argv[1]);
 

@@ -65,13 +65,24 @@ def same_disk(one, other):
     return None
 
 
+def qemu_source(recipe, name, image):
+    """What tells qemu-img how to open an image."""
+    if not getattr(recipe.top, "secret", False):
+        return ["-f", name, image]
+    key = "encrypt.key-secret" if name.startswith("qcow") else "key-secret"
+    return [
+        "--object", f"secret,id=s,data={recipe.open.get('passphrase', 'rawview')}",
+        "--image-opts", f"driver={name},{key}=s,file.filename={image}",
+    ]  # fmt: skip
+
+
 def run_qemu(recipe, folder):
     image, shown = os.path.join(folder, next(iter(recipe.files))), os.path.join(folder, "qemu")
     name = recipe.open.get("format") or getattr(recipe.top, "kind", None)
     name = QEMU_NAMES.get(name, name)
     if not name:
         return None
-    command = ["qemu-img", "convert", "-f", name, "-O", "raw", image, shown]
+    command = ["qemu-img", "convert", "-O", "raw", *qemu_source(recipe, name, image), shown]
     if "snapshot" in recipe.open:
         command[2:2] = ["-l", recipe.open["snapshot"]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
@@ -80,7 +91,7 @@ def run_qemu(recipe, folder):
     wrong = same_disk(shown, os.path.join(folder, "model"))
     if wrong or name not in QEMU_CHECKS or recipe.unclean:
         return wrong
-    done = subprocess.run(["qemu-img", "check", "-f", name, image], capture_output=True, text=True, check=False, cwd=folder)
+    done = subprocess.run(["qemu-img", "check", *qemu_source(recipe, name, image)], capture_output=True, text=True, check=False, cwd=folder)
     return None if done.returncode == 0 else f"qemu-img check: {done.stdout.strip()} {done.stderr.strip()}"
 
 

@@ -68,6 +68,8 @@ Qcow2Coded qcow2_coded_place(const Qcow2 *q, uint64_t entry)
 int qcow2_read_coded(Node *n, const Extent *e, void *buf)
 {
         const Qcow2 *q = n->state;
+        if (!(e->cookie & QCOW2_ENTRY_COMPRESSED))
+                return qcow2_read_aes(n, e, buf);
         Qcow2Coded place = qcow2_coded_place(q, e->cookie);
 
         /* At most 2 clusters, by the width of the field. */

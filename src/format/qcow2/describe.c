@@ -2,6 +2,7 @@
 /* What `rawview info` prints beyond size and names: qemu-img's keys, in its order. */
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "block/info-luks.h"
 #include "block/info.h"
 #include "block/table.h"
 #include "format/qcow2/qcow2.h"
@@ -9,6 +10,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+static int qcow2_describe_encryption(const Qcow2 *q, Info *info)
+{
+        if (q->header.crypt_method == QCOW2_CRYPT_NONE)
+                return 0;
+        info->encrypted = true;
+        int r = info_begin(info, FACT_OBJECT, "encrypt");
+        if (r >= 0)
+                r = q->luks ? info_add_luks(info, q->luks, "luks")
+                            : info_add_text(info, "format", "aes");
+        return r < 0 ? r : info_end(info);
+}
 
 static int qcow2_describe_facts(const Qcow2 *q, Info *info)
 {
@@ -41,6 +54,9 @@ static int qcow2_describe_facts(const Qcow2 *q, Info *info)
                 if (r < 0)
                         return r;
         }
+        r = qcow2_describe_encryption(q, info);
+        if (r < 0)
+                return r;
         r = info_add_bool(info, "corrupt", h->incompatible & QCOW2_INCOMPATIBLE_CORRUPT);
         if (r < 0)
                 return r;

@@ -166,11 +166,13 @@ static int qcow2_classify(const Qcow2 *q, uint64_t at, const be64 *entry, bool p
         if (r < 0)
                 return r;
         if (ret->kind == EXTENT_DATA) {
-                /* The data file could not be opened: what lies in it cannot be had. */
+                /* The data file could not be opened, or nobody has unlocked the image: what lies there cannot be had. */
                 if (!q->data_store)
-                        return -EIO;
+                        return q->host_store ? -ENOKEY : -EIO;
                 ret->store = q->data_store;
                 ret->in_place = private && qcow2_is_in_place(q, e & QCOW2_ENTRY_POS, e);
+                if (q->aes)
+                        qcow2_aes_extent(ret);
         }
         return 0;
 }

@@ -49,6 +49,7 @@ static void qcow2_close(Node *n)
         if (!q)
                 return;
         qcow2_writer_close(n);
+        qcow2_crypt_close(q);
         cache_release(n->cache, q->reserved);
         free(q->l1);
         free(q->data_name);
@@ -64,16 +65,6 @@ static void qcow2_set_geometry(Qcow2 *q)
         q->entry_bits = q->extended ? 4 : 3;
         q->l1_bits = 2 * h->cluster_bits - q->entry_bits;
         q->slice_len = (uint32_t)u64_min(q->cluster_size, QCOW2_SLICE_LEN_MAX);
-}
-
-static int qcow2_refuse_encryption(const Qcow2Header *h, Err *err)
-{
-        if (h->crypt_method == QCOW2_CRYPT_NONE)
-                return 0;
-        return err_set(err, EOPNOTSUPP,
-                       "the image is encrypted (crypt_method %" PRIu32
-                       ", %s), which this version cannot read",
-                       h->crypt_method, h->crypt_method == QCOW2_CRYPT_LUKS ? "LUKS" : "AES");
 }
 
 int qcow2_reserve(Node *n, uint64_t len, const char *what, Err *err)
@@ -152,7 +143,7 @@ static int qcow2_open_data_file(Node *n, Qcow2 *q, Opener *opener, Err *err)
         _cleanup_store_ Store *store = NULL;
 
         if (!q->data_name) {
-                q->data_store = n->store;
+                q->host_store = n->store;
                 return 0;
         }
         if (!opener)
@@ -174,7 +165,7 @@ static int qcow2_open_data_file(Node *n, Qcow2 *q, Opener *opener, Err *err)
         r = node_adopt_store(n, store);
         if (r < 0)
                 return err_set(err, -r, "%m");
-        q->data_store = TAKE(store);
+        q->host_store = TAKE(store);
         return 0;
 }
 
@@ -231,7 +222,7 @@ static int qcow2_open(Node *n, Opener *opener, Err *err)
                 n->size = round_up(q->header.size, QCOW2_SECTOR);
                 return 0;
         }
-        r = qcow2_refuse_encryption(&q->header, err);
+        r = qcow2_crypt_read(n, err);
         if (r < 0)
                 return r;
         if (n->writable) {
@@ -243,6 +234,8 @@ static int qcow2_open(Node *n, Opener *opener, Err *err)
         if (r < 0)
                 return r;
         r = qcow2_open_data_file(n, q, opener, err);
+        if (r >= 0)
+                r = qcow2_unlock(n, opener, err);
         if (r < 0 || !n->writable)
                 return r;
         return qcow2_writer_open(n, err);

@@ -17,6 +17,7 @@
 #include "block/cache.h"
 #include "block/format.h"
 #include "block/node.h"
+#include "crypto/luks-header.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -234,13 +235,17 @@ typedef struct Qcow2 {
         uint64_t
                 reserved; /* bytes of memory that the cache of the chain has set aside for our tables */
 
-        char *data_name;    /* owned: the external data file as the image names it; NULL: none */
-        Store *data_store;  /* borrowed from the node: where whole clusters lie; NULL: not opened */
+        char *data_name;   /* owned: the external data file as the image names it; NULL: none */
+        Store *host_store; /* borrowed from the node: where whole clusters lie; NULL: not opened */
+        Store *data_store; /* what guest data is read from and written to: host_store, or decrypted; NULL: not to be had */
         uint64_t file_size; /* of the store when it was opened */
 
         uint64_t bitmap_count; /* 0: none that can be trusted */
         uint64_t bitmaps_pos, bitmaps_len;
         uint64_t crypto_pos, crypto_len; /* the encryption header; 0, 0: none */
+        LuksHeader *luks;                /* owned: what it says; NULL: none */
+        Store *cipher_store; /* owned: host_store, decrypted; NULL: not encrypted like that, or locked */
+        SectorCipher *aes; /* owned: of crypt_method 1; NULL: not encrypted like that, or locked */
 } Qcow2;
 
 /* One entry of the snapshot table. */
@@ -342,6 +347,17 @@ int qcow2_get_table_slice(Node *n, uint64_t table, uint64_t off, Qcow2Slice *ret
 /* Memory for tables until the image is closed. EFBIG: there is not so much. */
 int qcow2_reserve(Node *n, uint64_t len, const char *what, Err *err);
 void qcow2_release_memory(Node *n, uint64_t len);
+
+/* crypt.c: the header of the encryption, before anybody is asked for a passphrase. */
+int qcow2_crypt_read(Node *n, Err *err);
+
+/* Sets q->data_store, with a passphrase where one is needed. */
+int qcow2_unlock(Node *n, Opener *opener, Err *err);
+void qcow2_crypt_close(Qcow2 *q);
+
+/* crypt_method 1: makes a coded extent of one with data, and reads such a one. */
+void qcow2_aes_extent(Extent *e);
+int qcow2_read_aes(Node *n, const Extent *e, void *buf);
 
 /* The callbacks of map.c, coded.c, describe.c. */
 int qcow2_map(Node *n, uint64_t off, uint64_t len, Extent *ret);

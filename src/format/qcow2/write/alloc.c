@@ -102,6 +102,9 @@ static int qcow2_place_clusters(
         int r = qcow2_take(n, want, &first, ret_count, &place->zeroed);
         if (r < 0)
                 return r;
+        /* What the file has never had decrypts to noise. */
+        if (q->cipher_store)
+                place->zeroed = false;
         place->pos = first << q->header.cluster_bits;
         place->cookie = QCOW2_PLACE_NEW;
         return 0;

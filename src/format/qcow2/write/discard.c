@@ -4,7 +4,8 @@
  *
  * The space of a cluster that nothing else refers to goes back to the host at once, before the entry is on the disk:
  * if the power fails in between, the old entry finds zeroes, and zeroes are what was asked for. Used for something
- * else it is only after a commit.
+ * else it is only after a commit. Of an encrypted image zeroes in the file are noise: there the space is given back after a commit, too
+ * (qcow2_give_up), and that of a data file not at all.
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
@@ -54,8 +55,8 @@ static int qcow2_punch(Node *n, Qcow2Clearing *c)
         const Qcow2 *q = n->state;
         int r = 0;
 
-        if (c->done > c->punch)
-                r = store_punch(q->data_store, c->punch, c->done - c->punch);
+        if (c->done > c->punch && !q->cipher_store)
+                r = store_punch(q->host_store, c->punch, c->done - c->punch);
         c->punch = c->done = 0;
         return r == -EOPNOTSUPP ? 0 : r;
 }

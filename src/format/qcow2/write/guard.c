@@ -228,6 +228,8 @@ static int qcow2_guard_init_ranges(Node *n, Err *err)
         int r = qcow2_guard_add(g, &room, 0, q->cluster_size);
         if (r >= 0)
                 r = qcow2_guard_add(g, &room, q->bitmaps_pos, q->bitmap_count ? q->bitmaps_len : 0);
+        if (r >= 0)
+                r = qcow2_guard_add(g, &room, q->crypto_pos, q->crypto_len);
         if (r < 0)
                 return err_set(err, -r, "%m");
         r = qcow2_guard_add_snapshots(n, &room, err);

@@ -22,8 +22,8 @@ int qcow2_raw_file_clear(Node *n, uint64_t off, uint64_t len)
 {
         const Qcow2 *q = n->state;
 
-        int r = store_punch(q->data_store, off, len);
-        return r == -EOPNOTSUPP ? store_zero(q->data_store, off, len) : r;
+        int r = store_punch(q->host_store, off, len);
+        return r == -EOPNOTSUPP ? store_zero(q->host_store, off, len) : r;
 }
 
 /* Makes the entry say that its cluster lies in the file, where it reads as zeroes. 1: it did not say so. */

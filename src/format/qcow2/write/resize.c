@@ -167,7 +167,7 @@ static int qcow2_resize_data_file(Node *n, uint64_t size)
 
         if (!qcow2_has_data_file(&q->header))
                 return 0;
-        int r = store_get_size(q->data_store, &now);
+        int r = store_get_size(q->host_store, &now);
         if (r < 0)
                 return r;
         /* What lies behind the old end was no part of the disk. */
@@ -178,7 +178,7 @@ static int qcow2_resize_data_file(Node *n, uint64_t size)
         }
         if (now == size)
                 return 0;
-        r = store_set_size(q->data_store, size);
+        r = store_set_size(q->host_store, size);
         /* A block device has the size that it has, which may be more. */
         return r == -EOPNOTSUPP ? (now > size ? 0 : -ENOSPC) : r;
 }

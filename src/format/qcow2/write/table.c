@@ -150,6 +150,7 @@ void qcow2_give_up(Node *n, uint64_t entry)
                 (void)qcow2_row_add(&w->freed, first, last - first + 1, true);
                 cache_drop(n->cache, &(CacheKey){ n, CACHE_DECODED, entry });
         } else if (pos != 0 && !qcow2_has_data_file(&q->header)) {
-                (void)qcow2_row_add(&w->freed, pos >> q->header.cluster_bits, 1, false);
+                (void)qcow2_row_add(&w->freed, pos >> q->header.cluster_bits, 1,
+                                    q->cipher_store != NULL);
         }
 }

@@ -245,6 +245,12 @@ typedef struct Shaker {
         pthread_t thread;
 } Shaker;
 
+/* Where the format can. */
+static int resize_node(Node *n, uint64_t size)
+{
+        return n->format->resize ? node_resize(n, size) : 0;
+}
+
 static void *shaker_run(void *arg)
 {
         Shaker *k = arg;
@@ -262,7 +268,7 @@ static void *shaker_run(void *arg)
                         r = node_zero(k->node, off, sizeof(buf));
                         break;
                 case 2:
-                        r = node_resize(k->node, SAMPLE_SIZE - off % 3 * 1000);
+                        r = resize_node(k->node, SAMPLE_SIZE - off % 3 * 1000);
                         break;
                 case 3:
                         r = node_flush(k->node);
@@ -360,21 +366,22 @@ static void mixed_resize(Fighter *f, int round)
 {
         static const uint64_t sizes[] = { 16 * SAMPLE_GRANULE, 14 * SAMPLE_GRANULE + 1024,
                                           15 * SAMPLE_GRANULE, 14 * SAMPLE_GRANULE };
-        uint64_t size = sizes[round % 4];
+        Node *n = f->arena->node;
+        uint64_t size = n->format->resize ? sizes[round % 4] : SAMPLE_SIZE;
         uint8_t byte = 0;
         int r = 0;
 
         if (round == MIXED_ROUNDS - 1) {
                 /* Nothing of all this is left. */
-                r = node_resize(f->arena->node, QUIET_GRANULES * SAMPLE_GRANULE);
+                r = resize_node(n, QUIET_GRANULES * SAMPLE_GRANULE);
                 size = SAMPLE_SIZE;
         }
         if (r >= 0)
-                r = node_resize(f->arena->node, size);
+                r = resize_node(n, size);
         if (r >= 0 && size > QUIET_GRANULES * SAMPLE_GRANULE)
-                r = node_write(f->arena->node, "r", 1, size - 1);
+                r = node_write(n, "r", 1, size - 1);
         if (r >= 0)
-                r = node_read(f->arena->node, &byte, 1, size);
+                r = node_read(n, &byte, 1, size);
         if (r < 0 || byte != 0)
                 atomic_fetch_add(&f->arena->wrong, 1);
 }

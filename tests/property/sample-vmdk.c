@@ -3,9 +3,11 @@
 
 #include "base/cleanup.h"
 #include "base/disk-int.h"
+#include "fake/audit.h"
 #include "store/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -23,6 +25,7 @@ enum {
         VMDK_GRAIN = 8,
         VMDK_END = 24,
         VMDK_FLAGS = 7,
+        VMDK_FEW_ENTRIES = 4,
         VMDK_CODED_FLAGS = 0x30005,
 };
 
@@ -80,6 +83,75 @@ int vmdk_sample_make(const char *name, const char *below, Store **ret)
         memset(image + VMDK_GRAINS * VMDK_SECTOR, 'A', SAMPLE_GRANULE);
         memset(image + (VMDK_GRAINS + VMDK_GRAIN) * VMDK_SECTOR, 'D', SAMPLE_GRANULE);
         return mem_store_new(image, VMDK_END * VMDK_SECTOR, ret);
+}
+
+/* The same with tables of 4 entries, of which only the first is there: it lies where the one table did. */
+int vmdk_sample_make_tables(const char *name, const char *below, Store **ret)
+{
+        _cleanup_free_ uint8_t *image = calloc(VMDK_END, VMDK_SECTOR);
+        if (!image)
+                return -ENOMEM;
+        vmdk_sample_header(image, "monolithicSparse", VMDK_FLAGS);
+        put32(image, 44, VMDK_FEW_ENTRIES);
+        memset(image + VMDK_GRAINS * VMDK_SECTOR, 'A', SAMPLE_GRANULE);
+        memset(image + (VMDK_GRAINS + VMDK_GRAIN) * VMDK_SECTOR, 'D', SAMPLE_GRANULE);
+        return mem_store_new(image, VMDK_END * VMDK_SECTOR, ret);
+}
+
+static uint32_t get32(Store *s, uint64_t at)
+{
+        le32 raw = { { 0 } };
+
+        return store_read_padded(s, &raw, sizeof(raw), at) < 0 ? 0 : from_le32(raw);
+}
+
+/* Takes sectors; counts what was taken before, or is not in the file. */
+static void audit_take(Audit *a, uint8_t *used, uint64_t sectors, uint64_t at, uint64_t count)
+{
+        for (uint64_t i = at; i < at + count; i++) {
+                if (i < sectors && !used[i]++)
+                        continue;
+                a->corruptions++;
+                snprintf(a->text, sizeof(a->text), "sector %u is taken twice or past the end",
+                         (unsigned)i);
+                return;
+        }
+}
+
+int vmdk_sample_audit(Store *s, Audit *ret)
+{
+        uint32_t count = get32(s, 44);
+        uint64_t size = 0;
+
+        *ret = (Audit){ 0 };
+        int r = store_get_size(s, &size);
+        if (r < 0 || count == 0)
+                return r < 0 ? r : -EIO;
+        uint64_t sectors = size / VMDK_SECTOR;
+        _cleanup_free_ uint8_t *used = calloc(sectors + 1, 1);
+        if (!used)
+                return -ENOMEM;
+        audit_take(ret, used, sectors, 0, VMDK_DESCRIPTOR + VMDK_DESCRIPTOR_SECTORS);
+        audit_take(ret, used, sectors, VMDK_RGD, 1);
+        audit_take(ret, used, sectors, VMDK_GD, 1);
+        for (uint32_t i = 0; i < SAMPLE_GRANULES; i++) {
+                uint64_t at = i / count * 4;
+                uint64_t table = get32(s, VMDK_GD * VMDK_SECTOR + at);
+                uint64_t copy = get32(s, VMDK_RGD * VMDK_SECTOR + at);
+                if (i % count == 0 && table != 0)
+                        audit_take(ret, used, sectors, table, 1);
+                if (i % count == 0 && copy != 0)
+                        audit_take(ret, used, sectors, copy, 1);
+                uint64_t grain = get32(s, table * VMDK_SECTOR + i % count * 4);
+                if (table != 0 && grain > 1)
+                        audit_take(ret, used, sectors, grain, VMDK_GRAIN);
+        }
+        /* A table in between pushes what follows it to the next whole grain: less than one is lost. */
+        for (uint64_t i = VMDK_GRAINS, row = 0; i < sectors; i++) {
+                row = used[i] ? 0 : row + 1;
+                ret->leaks += row == VMDK_GRAIN;
+        }
+        return 0;
 }
 
 static int vmdk_sample_pack(uint8_t *image, size_t sector, uint64_t grain, int byte)

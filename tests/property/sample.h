@@ -42,9 +42,11 @@ extern const Format *const sample_formats[];
 int ewf_sample_make(const char *name, const char *below, Store **ret);
 int cloop_sample_make(const char *name, const char *below, Store **ret);
 int vmdk_sample_make(const char *name, const char *below, Store **ret);
+int vmdk_sample_make_tables(const char *name, const char *below, Store **ret);
 int vmdk_sample_make_stream(const char *name, const char *below, Store **ret);
 int vdi_sample_make(const char *name, const char *below, Store **ret);
 int vdi_sample_audit(Store *s, Audit *ret);
+int vmdk_sample_audit(Store *s, Audit *ret);
 
 /* The name of a registered format that has no sample; NULL when all have. */
 const char *sample_find_missing(void);

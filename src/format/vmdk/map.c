@@ -8,6 +8,7 @@
  */
 #include "base/bits.h"
 #include "format/vmdk/vmdk.h"
+#include "format/vmdk/write/writer.h"
 
 #include <errno.h>
 
@@ -25,6 +26,7 @@ typedef struct VmdkRun {
         Extent extent; /* what there is so far; len 0: nothing yet */
         unsigned tables_left;
         unsigned absent_left;
+        bool in_place; /* data may be written over */
 } VmdkRun;
 
 const VmdkExtent *vmdk_find_extent(const Vmdk *v, uint64_t off)
@@ -78,6 +80,7 @@ static int grain_place(const VmdkRun *run, uint64_t pos, Extent *ret)
         ret->len = u64_min(x->grain, end - pos);
         ret->store = x->store;
         ret->pos = pos;
+        ret->in_place = run->in_place;
         return run->at - ret->off < ret->len ? 0 : -EIO;
 }
 
@@ -125,6 +128,7 @@ static int run_entries(VmdkRun *run, const VmdkTable *t, uint64_t base)
 
 static int run_table(Node *n, VmdkRun *run, uint64_t pos)
 {
+        const Vmdk *v = n->state;
         uint64_t span = vmdk_table_span(run->x);
         VmdkTable table;
 
@@ -133,7 +137,9 @@ static int run_table(Node *n, VmdkRun *run, uint64_t pos)
         int r = vmdk_table_get(n, run->x, pos, &table);
         if (r < 0)
                 return r;
+        vmdk_entries_lock(v->writer);
         r = run_entries(run, &table, run->at / span * span);
+        vmdk_entries_unlock(v->writer);
         cache_put(n->cache, table.entry);
         return r;
 }
@@ -176,6 +182,7 @@ static int map_flat(const VmdkRun *run, Extent *ret)
                 .len = u64_min(x->len, end - u64_min(end, x->pos)),
                 .store = x->store,
                 .pos = x->pos,
+                .in_place = run->in_place,
         };
         return run->at < ret->len ? 0 : -EIO;
 }
@@ -190,6 +197,7 @@ int vmdk_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
                 .end = u64_min(off - x->off + len, x->len),
                 .tables_left = VMDK_MAP_TABLES,
                 .absent_left = VMDK_MAP_ABSENT_TABLES,
+                .in_place = vmdk_writes_in_place(v->writer),
         };
         Extent e = { .kind = EXTENT_HOLE, .len = x->len };
         int r = 0;

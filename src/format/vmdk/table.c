@@ -2,6 +2,7 @@
 /* Directories and tables of sparse extents, as pieces in the cache, and what their entries mean. */
 #include "base/bits.h"
 #include "format/vmdk/vmdk.h"
+#include "format/vmdk/write/writer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -57,29 +58,63 @@ static int directory_decode(const VmdkExtent *x, uint64_t entry, uint64_t *ret_p
 
         if (entry != 0 && x->kind == VMDK_SESPARSE) {
                 if (entry >> 32 != (uint64_t)SESPARSE_DIRECTORY << (SESPARSE_NIBBLE_SHIFT - 32))
-                        return -EIO;
+                        return -EBADMSG;
                 pos = x->tables_pos + (entry & UINT32_MAX) * vmdk_table_len(x);
         }
         if (entry != 0 && pos >= vmdk_end(x))
-                return -EIO;
+                return -EBADMSG;
         *ret_pos = entry == 0 ? 0 : pos;
+        return 0;
+}
+
+int vmdk_directory_piece(Node *n, const VmdkExtent *x, uint64_t pos, CacheEntry **ret)
+{
+        CacheKey key = vmdk_key(n, x, VMDK_PIECE_DIRECTORY, pos);
+
+        return cache_get(n->cache, &key, VMDK_PIECE_LEN, load_piece, x->store, ret);
+}
+
+/* The entry itself, under the lock of a writer or without. */
+static int directory_read(Node *n,
+                          const VmdkExtent *x,
+                          uint64_t directory_pos,
+                          uint64_t index,
+                          VmdkWriter *w,
+                          uint64_t *ret)
+{
+        uint64_t piece = round_down(index * x->entry_len, VMDK_PIECE_LEN);
+        CacheEntry *entry = NULL;
+
+        if (index >= entries_held(x, directory_pos, x->directory_count))
+                return -EBADMSG;
+        int r = vmdk_directory_piece(n, x, directory_pos + piece, &entry);
+        if (r < 0)
+                return r;
+        vmdk_entries_lock(w);
+        *ret = entry_get(x, cache_entry_bytes(entry), index - piece / x->entry_len);
+        vmdk_entries_unlock(w);
+        cache_put(n->cache, entry);
         return 0;
 }
 
 int vmdk_directory_get(Node *n, const VmdkExtent *x, uint64_t index, uint64_t *ret_pos)
 {
-        uint64_t piece = round_down(index * x->entry_len, VMDK_PIECE_LEN);
-        CacheKey key = vmdk_key(n, x, VMDK_PIECE_DIRECTORY, x->directory_pos + piece);
-        CacheEntry *entry = NULL;
+        const Vmdk *v = n->state;
+        uint64_t entry = 0;
 
-        if (index >= entries_held(x, x->directory_pos, x->directory_count))
-                return -EIO;
-        int r = cache_get(n->cache, &key, VMDK_PIECE_LEN, load_piece, x->store, &entry);
-        if (r < 0)
-                return r;
-        uint64_t value = entry_get(x, cache_entry_bytes(entry), index - piece / x->entry_len);
-        cache_put(n->cache, entry);
-        return directory_decode(x, value, ret_pos);
+        int r = directory_read(n, x, x->directory_pos, index, v->writer, &entry);
+        if (r >= 0)
+                r = directory_decode(x, entry, ret_pos);
+        return r == -EBADMSG ? -EIO : r;
+}
+
+int vmdk_directory_peek(
+        Node *n, const VmdkExtent *x, uint64_t directory_pos, uint64_t index, uint64_t *ret_pos)
+{
+        uint64_t entry = 0;
+
+        int r = directory_read(n, x, directory_pos, index, NULL, &entry);
+        return r < 0 ? r : directory_decode(x, entry, ret_pos);
 }
 
 int vmdk_table_get(Node *n, const VmdkExtent *x, uint64_t pos, VmdkTable *ret)

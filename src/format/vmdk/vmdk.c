@@ -3,6 +3,8 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "block/limits.h"
+#include "format/vmdk/check/check.h"
+#include "format/vmdk/write/writer.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,6 +47,7 @@ static void vmdk_close(Node *n)
 
         if (!v)
                 return;
+        vmdk_writer_close(n);
         vmdk_extents_done(n);
         vmdk_descriptor_done(&v->descriptor);
 }
@@ -187,9 +190,7 @@ static int vmdk_open(Node *n, Opener *opener, Err *err)
         if (r < 0)
                 return r;
         free(TAKE(v->descriptor.text));
-        if (n->writable && !n->for_check)
-                return err_set(err, EROFS, "it can only be opened read-only");
-        return 0;
+        return n->writable && !n->for_check ? vmdk_writer_open(n, err) : 0;
 }
 
 const Format format_vmdk = {
@@ -202,5 +203,11 @@ const Format format_vmdk = {
         .close = vmdk_close,
         .map = vmdk_map,
         .read_coded = vmdk_read_coded,
+        .alloc = vmdk_alloc,
+        .publish = vmdk_publish,
+        .release = vmdk_release,
+        .write_back = vmdk_commit,
+        .discard = vmdk_discard,
+        .check = vmdk_check,
         .describe = vmdk_describe,
 };

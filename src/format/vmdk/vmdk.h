@@ -5,7 +5,7 @@
  * A disk is one descriptor, which is text, and one or more extents, each a stretch of the disk in a file of its own or
  * in the same file as the descriptor. A Vmdk is Node.state: filled by open, freed by close, and in an image that is only
  * read constant in between. Directories and tables of sparse extents are not kept here but in pieces in the cache of the
- * chain.
+ * chain. What a writer needs is in write/writer.h.
  *
  * Terms: a grain is the unit of a sparse extent; a grain table has the places of some grains, a grain directory those of
  * the tables. All positions are bytes in the file of the extent, all offsets bytes of the disk, except where a name says
@@ -142,12 +142,15 @@ typedef struct VmdkExtent {
         atomic_uint_fast64_t end;
 } VmdkExtent;
 
+typedef struct VmdkWriter VmdkWriter;
+
 typedef struct Vmdk {
         /* Fixed after open. */
         VmdkDescriptor descriptor;
         VmdkExtent *extents; /* owned; sorted by off, without gaps */
         size_t extent_count, extent_room;
-        uint64_t reserved; /* bytes of memory that the cache of the chain has set aside for us */
+        uint64_t reserved;  /* bytes of memory that the cache of the chain has set aside for us */
+        VmdkWriter *writer; /* owned; NULL in an image that is only read */
 } Vmdk;
 
 /* A grain table, in use in the cache; put it back with cache_put(table.entry). */
@@ -203,6 +206,14 @@ int vmdk_check_shape(VmdkExtent *x, uint64_t capacity_sectors, uint64_t grain_se
 /* table.c: what the directory says of a table: its position, 0 for none. -EIO when the entry is damaged or missing. */
 int vmdk_directory_get(Node *n, const VmdkExtent *x, uint64_t index, uint64_t *ret_pos);
 
+/* The same of the directory at `directory_pos`, one of the two, for who has the lock of the writer or needs none. What is
+ * damaged is -EBADMSG. */
+int vmdk_directory_peek(
+        Node *n, const VmdkExtent *x, uint64_t directory_pos, uint64_t index, uint64_t *ret_pos);
+
+/* VMDK_PIECE_LEN bytes of a directory, in use. */
+int vmdk_directory_piece(Node *n, const VmdkExtent *x, uint64_t pos, CacheEntry **ret);
+
 /* The table at `pos`, in use. */
 int vmdk_table_get(Node *n, const VmdkExtent *x, uint64_t pos, VmdkTable *ret);
 
@@ -230,7 +241,8 @@ CacheKey vmdk_key(const Node *n, const VmdkExtent *x, VmdkPiece piece, uint64_t 
 const VmdkExtent *vmdk_find_extent(const Vmdk *v, uint64_t off);
 int vmdk_map(Node *n, uint64_t off, uint64_t len, Extent *ret);
 
-/* coded.c, describe.c */
+/* coded.c, describe.c. What the compressed grain at `pos` takes there, if it is grain `index`; else -EIO. */
+int vmdk_coded_len(const VmdkExtent *x, uint64_t index, uint64_t pos, uint64_t *ret);
 int vmdk_read_coded(Node *n, const Extent *e, void *buf);
 int vmdk_describe(Node *n, Info *info);
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "block/cache.h"
+#include "block/check.h"
 #include "block/node.h"
 
 #include <stddef.h>

@@ -9,8 +9,9 @@ extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
 extern const Format format_luks;
+extern const Format format_vhd;
 
 const Format *const all_formats[] = {
         &format_qcow, &format_qed, &format_cloop, &format_ewf, &format_qcow2,
-        &format_vmdk, &format_vdi, &format_luks,  NULL,
+        &format_vmdk, &format_vdi, &format_luks,  &format_vhd, NULL,
 };

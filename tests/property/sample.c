@@ -192,6 +192,7 @@ extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
 extern const Format format_luks;
+extern const Format format_vhd;
 
 int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
@@ -212,12 +213,15 @@ const Sample samples[] = {
         { "vdi", &format_vdi, true, false, vdi_sample_make, vdi_sample_audit },
         { "luks", &format_luks, true, false, luks_sample_make, NULL },
         { "qcow2 luks", &format_qcow2, true, true, qcow2_luks_make, audit_qcow2 },
+        { "vhd", &format_vhd, true, false, vhd_sample_make, vhd_sample_audit },
+        { "vhd partial", &format_vhd, true, false, vhd_partial_make, vhd_sample_audit },
+        { "vhd fixed", &format_vhd, true, false, vhd_fixed_make, NULL },
         { 0 },
 };
 
 const Format *const sample_formats[] = {
-        &format_fake,  &format_qcow, &format_qed, &format_ewf,  &format_cloop,
-        &format_qcow2, &format_vmdk, &format_vdi, &format_luks, NULL,
+        &format_fake, &format_qcow, &format_qed,  &format_ewf, &format_cloop, &format_qcow2,
+        &format_vmdk, &format_vdi,  &format_luks, &format_vhd, NULL,
 };
 
 const char *sample_find_missing(void)

@@ -10,8 +10,9 @@ extern const Format format_vmdk;
 extern const Format format_vdi;
 extern const Format format_luks;
 extern const Format format_vhd;
+extern const Format format_bochs;
 
 const Format *const all_formats[] = {
-        &format_qcow, &format_qed, &format_cloop, &format_ewf, &format_qcow2,
-        &format_vmdk, &format_vdi, &format_luks,  &format_vhd, NULL,
+        &format_qcow, &format_qed,  &format_cloop, &format_ewf,   &format_qcow2, &format_vmdk,
+        &format_vdi,  &format_luks, &format_vhd,   &format_bochs, NULL,
 };

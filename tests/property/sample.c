@@ -193,6 +193,7 @@ extern const Format format_vmdk;
 extern const Format format_vdi;
 extern const Format format_luks;
 extern const Format format_vhd;
+extern const Format format_bochs;
 
 int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
@@ -216,12 +217,13 @@ const Sample samples[] = {
         { "vhd", &format_vhd, true, false, vhd_sample_make, vhd_sample_audit },
         { "vhd partial", &format_vhd, true, false, vhd_partial_make, vhd_sample_audit },
         { "vhd fixed", &format_vhd, true, false, vhd_fixed_make, NULL },
+        { "bochs", &format_bochs, false, false, bochs_sample_make, NULL },
         { 0 },
 };
 
 const Format *const sample_formats[] = {
         &format_fake, &format_qcow, &format_qed,  &format_ewf, &format_cloop, &format_qcow2,
-        &format_vmdk, &format_vdi,  &format_luks, &format_vhd, NULL,
+        &format_vmdk, &format_vdi,  &format_luks, &format_vhd, &format_bochs, NULL,
 };
 
 const char *sample_find_missing(void)

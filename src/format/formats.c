@@ -11,8 +11,9 @@ extern const Format format_vdi;
 extern const Format format_luks;
 extern const Format format_vhd;
 extern const Format format_bochs;
+extern const Format format_vhdx;
 
 const Format *const all_formats[] = {
         &format_qcow, &format_qed,  &format_cloop, &format_ewf,   &format_qcow2, &format_vmdk,
-        &format_vdi,  &format_luks, &format_vhd,   &format_bochs, NULL,
+        &format_vdi,  &format_luks, &format_vhd,   &format_bochs, &format_vhdx,  NULL,
 };

@@ -57,7 +57,10 @@ static int patched_get_size(Store *s, uint64_t *ret)
 }
 
 /* What lies at `pos`: a patch, or the store below up to the next one. *ret_len is how far of `len`. */
-static const Patch *patched_look(const PatchedStore *p, uint64_t pos, uint64_t len, uint64_t *ret_len)
+static const Patch *patched_look(const PatchedStore *p,
+                                 uint64_t pos,
+                                 uint64_t len,
+                                 uint64_t *ret_len)
 {
         size_t i = patched_find(p, pos);
         const Patch *patch = i < p->count ? &p->patches[i] : NULL;
@@ -257,8 +260,9 @@ int patched_store_apply(Store *s)
                 r = store_set_size(p->inner, p->size);
         for (size_t i = 0; i < p->count && r >= 0; i++) {
                 const Patch *patch = &p->patches[i];
-                r = patch->bytes ? store_write(p->inner, patch->bytes, (size_t)patch->len, patch->pos)
-                                 : store_zero(p->inner, patch->pos, patch->len);
+                r = patch->bytes
+                            ? store_write(p->inner, patch->bytes, (size_t)patch->len, patch->pos)
+                            : store_zero(p->inner, patch->pos, patch->len);
         }
         return r;
 }

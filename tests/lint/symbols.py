@@ -24,6 +24,7 @@ FORMAT_MAY_USE = re.compile(
     |malloc|calloc|realloc|reallocarray|free|qsort|bsearch|v?snprintf|v?asprintf
     |pthread_mutex_\w+|__errno_location|__stack_chk_fail|__assert_fail|_GLOBAL_OFFSET_TABLE_
     |__(popcount|u?div|u?mod|mul|clz|ctz|bswap)[sdt]i[23]
+    |patched_store_\w+
     |flat_\w+
     |(uuid|utf16|crc32c|secret)_\w+|crc32c
     |(inflate|md5|sort|bunzip2|unxz)_\w+|adc_all|lzfse_all|crc32\w*|adler32\w*|ZSTD_\w+

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sample.h"
 #include "sample-luks.h"
+#include "sample-vhdx.h"
 
 #include "base/cleanup.h"
 #include "base/disk-int.h"
@@ -194,6 +195,7 @@ extern const Format format_vdi;
 extern const Format format_luks;
 extern const Format format_vhd;
 extern const Format format_bochs;
+extern const Format format_vhdx;
 
 int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
@@ -218,12 +220,14 @@ const Sample samples[] = {
         { "vhd partial", &format_vhd, true, false, vhd_partial_make, vhd_sample_audit },
         { "vhd fixed", &format_vhd, true, false, vhd_fixed_make, NULL },
         { "bochs", &format_bochs, false, false, bochs_sample_make, NULL },
+        { "vhdx", &format_vhdx, false, false, vhdx_sample_make, NULL },
         { 0 },
 };
 
 const Format *const sample_formats[] = {
-        &format_fake, &format_qcow, &format_qed,  &format_ewf, &format_cloop, &format_qcow2,
-        &format_vmdk, &format_vdi,  &format_luks, &format_vhd, &format_bochs, NULL,
+        &format_fake,  &format_qcow, &format_qed, &format_ewf,  &format_cloop,
+        &format_qcow2, &format_vmdk, &format_vdi, &format_luks, &format_vhd,
+        &format_bochs, &format_vhdx, NULL,
 };
 
 const char *sample_find_missing(void)

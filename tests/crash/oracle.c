@@ -86,9 +86,14 @@ static int slot_wait(OracleSlot *slot, Err *err)
 
 static int slot_spawn(OracleSlot *slot, const char *format)
 {
-        char *argv[] = { "qemu-img", "check", "-f", (char *)format, DISK_IMAGE, NULL };
+        char *argv[] = { "qemu-img", "check", "-f", (char *)format, DISK_IMAGE, NULL, NULL, NULL };
         posix_spawn_file_actions_t actions;
 
+        /* QEMU opens no VHDX whose log waits, unless it may put it into its place. */
+        if (strcmp(format, "vhdx") == 0) {
+                argv[5] = "-r";
+                argv[6] = "all";
+        }
         /* QEMU looks for a data file in the folder that it was started in. */
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_addchdir_np(&actions, slot->folder);

@@ -220,7 +220,7 @@ const Sample samples[] = {
         { "vhd partial", &format_vhd, true, false, vhd_partial_make, vhd_sample_audit },
         { "vhd fixed", &format_vhd, true, false, vhd_fixed_make, NULL },
         { "bochs", &format_bochs, false, false, bochs_sample_make, NULL },
-        { "vhdx", &format_vhdx, false, false, vhdx_sample_make, NULL },
+        { "vhdx", &format_vhdx, true, false, vhdx_sample_make, NULL },
         { 0 },
 };
 

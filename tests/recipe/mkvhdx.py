@@ -6,7 +6,8 @@
                             stale=yes: the BAT of the file is empty, and only the log knows better
                             bat_at=3M metadata_at=2M log_at=1M
     block[A..B]=STATE       none undefined zero unmapped unmapped5 data partial, or a number; data@POS
-      here=0-7,16           partial: sectors of the block that are in this file
+      here=0-7,16           sectors of the block with pattern: of data the others are zeroes, by default all but some at
+                            both ends (what is small is good for fuzzing); of a partial block they are not in this file
     region GUID             offset= length=1M flags=0      a further region
     item GUID               offset= length=8 flags=0       a further metadata item
     key NAME=TEXT           a further key of the parent locator
@@ -113,6 +114,9 @@ class File(Image):
         if kind != "block":
             super().map(kind, first, last, value, options)
         state, _, place = value.partition("@")
+        last_sector = self.cs // self.sector - 1
+        if state == "data":
+            options = {"here": f"0-15,{last_sector - 7}-{last_sector}", **options}
         for n in range(first, last + 1):
             self.blocks[n] = (STATES[state] if state in STATES else int(state), place, options)
 
@@ -244,7 +248,7 @@ class File(Image):
         return raw
 
     def sectors(self, options):
-        """The sectors of a partial block that are here: [(first, count)]."""
+        """The sectors of a block that are here: [(first, count)]."""
         for part in options.get("here", "").split(","):
             first, _, last = part.partition("-")
             if part:
@@ -258,11 +262,9 @@ class File(Image):
             if state in (6, 7):
                 at = self.value(place) if place else end
                 end = max(end, at + self.cs)
-                content = bytearray(b"\xee" * self.cs)
-                for first, count in self.sectors(options) if state == 7 else [(0, self.cs // self.sector)]:
+                for first, count in self.sectors(options):
                     pos, length = first * self.sector, count * self.sector
-                    content[pos : pos + length] = pattern(self.seed, n * self.cs + pos, length)
-                chunks.append((at, bytes(content)))
+                    chunks.append((at + pos, pattern(self.seed, n * self.cs + pos, length)))
             elif place:
                 at = self.value(place)
             bat[self.index(n)] = at | state
@@ -351,14 +353,13 @@ class File(Image):
         for n, (state, _, options) in self.blocks.items():
             length = min(self.cs, self.size - n * self.cs)
             parts = []
-            if state == 6:
-                parts = [(0, pattern(self.seed, n * self.cs, length))]
-            elif state == 7:
-                parts = [(first * self.sector, pattern(self.seed, n * self.cs + first * self.sector, count * self.sector))
-                         for first, count in self.sectors(options)]
-            elif state != 0 and self.below():
+            if state not in (0, 7) and self.below():
                 parts = [(0, bytes(length))]
+            if state in (6, 7):
+                parts += [(first * self.sector, pattern(self.seed, n * self.cs + first * self.sector, count * self.sector))
+                         for first, count in self.sectors(options)]
             for pos, content in parts:
                 disk.seek(n * self.cs + pos)
                 disk.write(content)
+        disk.truncate(self.size)
         self.paint_models(disk, self.size, self.seed)

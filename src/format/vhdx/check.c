@@ -5,12 +5,32 @@
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "block/cache.h"
 #include "format/vhdx/space.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
 #define _cleanup_space_ _cleanup_(vhdx_space_done)
+
+/* A repair is what opening the image for writing does. */
+static int vhdx_check_repair(Node *n, CheckReport *report)
+{
+        Vhdx *v = n->state;
+
+        if (report->repair == CHECK_LOOK || (uuid_is_zero(&v->header.log) && !v->header_lost))
+                return 0;
+        uint64_t waiting = v->log_entries;
+        int r = vhdx_log_replay(n, &report->err);
+        if (r < 0)
+                return r;
+        if (waiting > 0)
+                check_tell(report, "the %" PRIu64 " entries of the log were put into their places",
+                           waiting);
+        cache_drop_owner(n->cache, n);
+        r = store_get_size(n->store, &v->file_size);
+        return r < 0 ? err_set(&report->err, -r, "cannot get the size of the file: %m") : 0;
+}
 
 static void vhdx_check_tell(const Vhdx *v, CheckReport *report)
 {
@@ -33,8 +53,11 @@ int vhdx_check(Node *n, CheckReport *report)
         _cleanup_space_ VhdxSpace space = { 0 };
         VhdxSurvey survey = { 0 };
 
+        int r = vhdx_check_repair(n, report);
+        if (r < 0)
+                return r;
         vhdx_check_tell(v, report);
-        int r = vhdx_space_init(n, &space, div_round_up(v->file_size, VHDX_UNIT), &report->err);
+        r = vhdx_space_init(n, &space, div_round_up(v->file_size, VHDX_UNIT), &report->err);
         if (r >= 0)
                 r = vhdx_survey(n, &space, report, &survey, &report->err);
         if (r < 0)

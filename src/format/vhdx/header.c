@@ -125,3 +125,31 @@ int vhdx_headers_read(Node *n, Err *err)
         v->header_lost = !sound[0] || !sound[1];
         return vhdx_header_parse(raw[slot], (unsigned)slot, &v->header, err);
 }
+
+int vhdx_header_write(Node *n)
+{
+        Vhdx *v = n->state;
+        VhdxHeader *h = &v->header;
+        uint8_t raw[VHDX_HEADER_LEN] = { 0 };
+        VhdxDiskHeader d = {
+                .signature = "head",
+                .sequence_number = to_le64(h->sequence + 1),
+                .file_write_guid = uuid_to_guid(h->file_write),
+                .data_write_guid = uuid_to_guid(h->data_write),
+                .log_guid = uuid_to_guid(h->log),
+                .log_version = to_le16(VHDX_LOG_VERSION),
+                .version = to_le16(VHDX_VERSION),
+                .log_length = to_le32((uint32_t)h->log_len),
+                .log_offset = to_le64(h->log_pos),
+        };
+
+        memcpy(raw, &d, sizeof(d));
+        d.checksum = to_le32(vhdx_header_checksum(raw));
+        memcpy(raw, &d, sizeof(d));
+        int r = store_write(n->store, raw, sizeof(raw), vhdx_header_pos(1 - h->slot));
+        if (r < 0)
+                return r;
+        h->slot = 1 - h->slot;
+        h->sequence++;
+        return 0;
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The log: a ring of entries, each of which says what some pages of the file are to be. Those that belong to the current
- * header are to be carried out before anything else is believed of the file. That is done in memory.
+ * header are to be carried out before anything else is believed of the file. That is done in memory first, also where
+ * the file is to be written: what is wrong with a log is found before anything has changed.
  *
  * Valid entries do not lie over each other, so they are found in one walk over the ring. Those that follow each other in
  * the ring, and in their numbers, are a sequence. The active one is that with the highest number at its end (its head)
@@ -436,4 +437,30 @@ int vhdx_log_open(Node *n, Err *err)
                 return r;
         r = vhdx_log_find_active(&l, &first, &count, err);
         return r < 0 ? r : vhdx_log_apply_all(&l, first, count, err);
+}
+
+int vhdx_log_replay(Node *n, Err *err)
+{
+        Vhdx *v = n->state;
+
+        int r = v->replayed ? patched_store_apply(v->replayed) : 0;
+        if (r >= 0)
+                r = store_sync(n->store);
+        if (r < 0)
+                return err_set(err, -r, "cannot replay the log: %m");
+
+        /* Both headers say so in the end, as if nothing had happened. */
+        v->header.log = (Uuid){ { 0 } };
+        for (int i = 0; i < 2 && r >= 0; i++) {
+                r = vhdx_header_write(n);
+                if (r >= 0)
+                        r = store_sync(n->store);
+        }
+        if (r < 0)
+                return err_set(err, -r, "cannot say that the log is empty: %m");
+        v->store = n->store;
+        v->replayed = store_free(v->replayed);
+        v->header_lost = false;
+        v->log_entries = 0;
+        return 0;
 }

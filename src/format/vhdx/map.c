@@ -5,7 +5,7 @@
  */
 #include "base/bits.h"
 #include "block/cache.h"
-#include "format/vhdx/vhdx.h"
+#include "format/vhdx/write/writer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -61,7 +61,11 @@ static int vhdx_read_entry(VhdxReader *reader, uint64_t index, uint64_t *ret)
                 reader->pos = pos;
         }
         const uint8_t *bytes = cache_entry_bytes(reader->page);
+        if (v->writer)
+                pthread_mutex_lock(&v->writer->page_lock);
         memcpy(&raw, bytes + at % VHDX_PAGE, sizeof(raw));
+        if (v->writer)
+                pthread_mutex_unlock(&v->writer->page_lock);
         *ret = from_le64(raw);
         return 0;
 }
@@ -73,17 +77,23 @@ int vhdx_get_entry(Node *n, uint64_t index, uint64_t *ret)
         return vhdx_read_entry(&reader, index, ret);
 }
 
+static uint64_t vhdx_file_end(const Vhdx *v)
+{
+        return v->writer ? atomic_load(&v->writer->file_end) : v->file_size;
+}
+
 /* A block that is in the file begins behind the headers and before the end. Some programs leave away the end of the last
  * one: that reads as zeroes. */
 static int vhdx_map_data(const Vhdx *v, uint64_t entry, Extent *ret)
 {
         uint64_t pos = entry & VHDX_ENTRY_POS;
 
-        if (pos < VHDX_UNIT || pos >= v->file_size)
+        if (pos < VHDX_UNIT || pos >= vhdx_file_end(v))
                 return -EIO;
         ret->kind = EXTENT_DATA;
         ret->store = v->store;
         ret->pos = pos;
+        ret->in_place = v->writer && atomic_load(&v->writer->prepared);
         return 0;
 }
 

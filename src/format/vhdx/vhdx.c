@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "format/vhdx/vhdx.h"
+#include "format/vhdx/write/writer.h"
 
 #include "block/table.h"
 
@@ -20,6 +20,7 @@ static void vhdx_close(Node *n)
 {
         Vhdx *v = n->state;
 
+        vhdx_writer_close(n);
         cache_release(n->cache, v->reserved);
         store_free(v->replayed);
         free(v->regions);
@@ -43,14 +44,31 @@ static int vhdx_read_all(Node *n, Err *err)
         return r < 0 ? r : vhdx_metadata_read(n, err);
 }
 
+/* Before anybody writes: is that possible, and is everything in its place? */
+static int vhdx_open_for_writing(Node *n, Err *err)
+{
+        Vhdx *v = n->state;
+
+        if (v->has_parent)
+                return err_set(err, EROFS, "a differencing image can only be opened read-only");
+        if (!uuid_is_zero(&v->header.log)) {
+                int r = vhdx_log_replay(n, err);
+                if (r < 0)
+                        return r;
+                n->repaired = true;
+        }
+        return vhdx_writer_open(n, err);
+}
+
 static int vhdx_open(Node *n, Opener *opener, Err *err)
 {
         if (n->snapshot)
                 return err_set(err, ENOENT, "snapshot '%s': a VHDX image has no snapshots",
                                n->snapshot);
-        if (n->writable && !n->for_check)
-                return err_set(err, EROFS, "a VHDX image can only be opened read-only");
-        return vhdx_read_all(n, err);
+        int r = vhdx_read_all(n, err);
+        if (r < 0 || !n->writable || n->for_check)
+                return r;
+        return vhdx_open_for_writing(n, err);
 }
 
 const Format format_vhdx = {
@@ -62,5 +80,12 @@ const Format format_vhdx = {
         .close = vhdx_close,
         .map = vhdx_map,
         .check = vhdx_check,
+        .alloc = vhdx_alloc,
+        .publish = vhdx_publish,
+        .release = vhdx_release,
+        .write_back = vhdx_commit,
+        .finish = vhdx_finish,
+        .discard = vhdx_discard,
+        .resize = vhdx_resize,
         .describe = vhdx_describe,
 };

@@ -3,7 +3,8 @@
  * The VHDX driver's own view of an image. Private to this folder: the one symbol that leaves it is format_vhdx.
  *
  * A Vhdx is Node.state: filled by open, freed by close, and in an image that is only read constant in between. The BAT
- * and the sector bitmaps are not kept here but, a page at a time, in the cache of the chain.
+ * and the sector bitmaps are not kept here but, a page at a time, in the cache of the chain. What a writer needs is in
+ * write/writer.h.
  *
  * Terms: the disk is made of blocks, which the BAT (block allocation table) finds; a chunk is as many blocks as one
  * sector bitmap is for; a page is 4096 bytes of metadata, which is what the log is made of. All positions are bytes.
@@ -189,9 +190,11 @@ typedef struct VhdxRange {
         uint64_t pos, len;
 } VhdxRange;
 
+typedef struct VhdxWriter VhdxWriter;
+
 typedef struct Vhdx {
         /* Fixed after open. */
-        VhdxHeader header;
+        VhdxHeader header; /* a writer changes it under its commit_lock */
         bool header_lost; /* one of the two headers is not sound, as after a crash while it was written */
         bool table_lost; /* the same of the two region tables */
         Store *store;    /* borrowed: the node's, or `replayed` */
@@ -210,6 +213,8 @@ typedef struct Vhdx {
         bool has_parent;
         bool has_linkage, has_linkage2;
         Uuid linkage, linkage2; /* what the parent's DataWriteGuid has to be: one of them */
+
+        VhdxWriter *writer; /* owned; NULL in an image that is only read */
 } Vhdx;
 
 static inline uint64_t vhdx_block_size(const Vhdx *v)
@@ -242,8 +247,14 @@ uint64_t vhdx_entry_count(const Vhdx *v, uint64_t size);
 /* header.c: both headers; the current one into v->header. */
 int vhdx_headers_read(Node *n, Err *err);
 
+/* Writes v->header with the next sequence number into the other slot. Does not sync. */
+int vhdx_header_write(Node *n);
+
 /* log.c: when the log is not empty, v->replayed is what it makes of the file. */
 int vhdx_log_open(Node *n, Err *err);
+
+/* Writes what the log says into the file and empties it. */
+int vhdx_log_replay(Node *n, Err *err);
 
 /* region.c */
 int vhdx_regions_read(Node *n, Err *err);

@@ -245,6 +245,19 @@ static int flat_mend_at(FlatCheck *c, uint64_t index, uint32_t entry)
         return flat_move_block(c, index, pos);
 }
 
+bool flat_check_is_free(const FlatCheck *c, uint64_t pos, uint64_t len)
+{
+        return flat_bits_are_free(c->flat, c->used, c->room, pos, len);
+}
+
+void flat_check_append_only(FlatCheck *c)
+{
+        const Flat *f = c->flat;
+
+        for (uint64_t i = 0; i < c->room && flat_place_pos(f, i) - f->lead < c->file_size; i++)
+                flat_bit_set(c->used, i);
+}
+
 int flat_check_mend(FlatCheck *c, uint64_t limit)
 {
         c->limit = limit;

@@ -33,6 +33,12 @@ int flat_check_look(FlatCheck *c);
  * in places from `limit` on move to free ones before it. After it, look again. */
 int flat_check_mend(FlatCheck *c, uint64_t limit);
 
+/* No entry leads into these bytes. After flat_check_look. */
+bool flat_check_is_free(const FlatCheck *c, uint64_t pos, uint64_t len);
+
+/* What is mended next takes no place that the file has already. */
+void flat_check_append_only(FlatCheck *c);
+
 /* Syncs the image, with a text in the report when that fails. For drivers too. */
 int flat_check_sync(FlatCheck *c);
 

@@ -28,6 +28,11 @@ void flat_unprepare(Flat *f)
         atomic_store(&f->writer->prepared, false);
 }
 
+bool flat_is_free(const Flat *f, uint64_t pos, uint64_t len)
+{
+        return flat_bits_are_free(f, f->writer->used, f->writer->used_room, pos, len);
+}
+
 void flat_append_only(Flat *f)
 {
         FlatWriter *w = f->writer;

@@ -56,6 +56,10 @@ int flat_get_piece(Node *n, const Flat *f, uint64_t index, FlatPiece *ret);
 
 uint32_t flat_load_entry(const FlatPiece *p, uint64_t index);
 
+/* Does none of these places have a byte of [pos, pos + len)? */
+bool flat_bits_are_free(
+        const Flat *f, const uint8_t *bits, uint64_t room, uint64_t pos, uint64_t len);
+
 /* A set of places. */
 static inline bool flat_bit_is_set(const uint8_t *bits, uint64_t i)
 {

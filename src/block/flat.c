@@ -36,6 +36,18 @@ bool flat_find_place(const Flat *f, uint64_t pos, uint64_t *ret_place)
         return true;
 }
 
+bool flat_bits_are_free(
+        const Flat *f, const uint8_t *bits, uint64_t room, uint64_t pos, uint64_t len)
+{
+        uint64_t end = pos + len > f->first_pos ? pos + len - f->first_pos : 0;
+        uint64_t first = (pos - u64_min(pos, f->first_pos)) / f->stride;
+
+        for (uint64_t i = first; i < u64_min(div_round_up(end, f->stride), room); i++)
+                if (flat_bit_is_set(bits, i))
+                        return false;
+        return true;
+}
+
 /* What lies behind the end of the file is not looked at. */
 static int flat_load_piece(void *arg, const CacheKey *key, void *buf, size_t len)
 {

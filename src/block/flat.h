@@ -76,6 +76,9 @@ void flat_close(Node *n, Flat *f);
  * understand. After flat_open_writer. */
 void flat_append_only(Flat *f);
 
+/* Does no entry lead into these bytes? After flat_open_writer. */
+bool flat_is_free(const Flat *f, uint64_t pos, uint64_t len);
+
 /* The callbacks of Format. */
 int flat_map(Node *n, Flat *f, uint64_t off, uint64_t len, Extent *ret);
 int flat_alloc(Node *n, Flat *f, uint64_t off, uint64_t len, Extent *ret);

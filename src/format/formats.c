@@ -12,8 +12,10 @@ extern const Format format_luks;
 extern const Format format_vhd;
 extern const Format format_bochs;
 extern const Format format_vhdx;
+extern const Format format_parallels;
 
 const Format *const all_formats[] = {
-        &format_qcow, &format_qed,  &format_cloop, &format_ewf,   &format_qcow2, &format_vmdk,
-        &format_vdi,  &format_luks, &format_vhd,   &format_bochs, &format_vhdx,  NULL,
+        &format_qcow, &format_qed,       &format_cloop, &format_ewf, &format_qcow2,
+        &format_vmdk, &format_vdi,       &format_luks,  &format_vhd, &format_bochs,
+        &format_vhdx, &format_parallels, NULL,
 };

@@ -196,6 +196,7 @@ extern const Format format_luks;
 extern const Format format_vhd;
 extern const Format format_bochs;
 extern const Format format_vhdx;
+extern const Format format_parallels;
 
 int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
@@ -221,13 +222,17 @@ const Sample samples[] = {
         { "vhd fixed", &format_vhd, true, false, vhd_fixed_make, NULL },
         { "bochs", &format_bochs, false, false, bochs_sample_make, NULL },
         { "vhdx", &format_vhdx, true, false, vhdx_sample_make, NULL },
+        { "parallels", &format_parallels, true, false, parallels_sample_make,
+          parallels_sample_audit },
+        { "parallels old", &format_parallels, true, false, parallels_sample_make_old,
+          parallels_sample_audit },
         { 0 },
 };
 
 const Format *const sample_formats[] = {
-        &format_fake,  &format_qcow, &format_qed, &format_ewf,  &format_cloop,
-        &format_qcow2, &format_vmdk, &format_vdi, &format_luks, &format_vhd,
-        &format_bochs, &format_vhdx, NULL,
+        &format_fake,  &format_qcow, &format_qed,       &format_ewf,  &format_cloop,
+        &format_qcow2, &format_vmdk, &format_vdi,       &format_luks, &format_vhd,
+        &format_bochs, &format_vhdx, &format_parallels, NULL,
 };
 
 const char *sample_find_missing(void)

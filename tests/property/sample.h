@@ -52,6 +52,9 @@ int vhd_partial_make(const char *name, const char *below, Store **ret);
 int vhd_fixed_make(const char *name, const char *below, Store **ret);
 int vhd_sample_audit(Store *s, Audit *ret);
 int bochs_sample_make(const char *name, const char *below, Store **ret);
+int parallels_sample_make(const char *name, const char *below, Store **ret);
+int parallels_sample_make_old(const char *name, const char *below, Store **ret);
+int parallels_sample_audit(Store *s, Audit *ret);
 
 /* The name of a registered format that has no sample; NULL when all have. */
 const char *sample_find_missing(void);

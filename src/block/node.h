@@ -42,6 +42,8 @@ struct Node {
         void *state;      /* the driver's own; freed by node_close after format->close */
         Cache *cache;     /* borrowed; shared by a whole chain; never NULL */
         uint64_t granule; /* the unit of alloc, any number of bytes; 0: nothing is ever allocated */
+        uint64_t
+                decode_cost; /* memory that read_coded takes besides three times its extent; set in open */
         bool writable;
         bool is_below; /* a layer below another one: what only the top of a chain shows is not looked at */
         bool for_check; /* opened to be checked: nothing is served from it, and damage is no reason to refuse */

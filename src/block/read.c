@@ -37,8 +37,10 @@ static int node_decode(void *arg, const CacheKey *key, void *buf, size_t len)
 {
         DecodeJob *job = arg;
         Node *n = job->node;
-        uint64_t need = len > DECODE_FREE_LEN ? DECODE_COST * (uint64_t)len : 0;
+        uint64_t need = n->decode_cost;
 
+        if (len > DECODE_FREE_LEN)
+                need += DECODE_COST * (uint64_t)len;
         if (need)
                 cache_borrow(n->cache, need);
         int r = n->format->read_coded(n, job->extent, buf);

@@ -19,7 +19,7 @@ import corpus
 
 # Longer inputs find nothing new.
 MAX_LEN_OF_FORMAT = 256 << 10
-MAX_LEN = {"qcow2": 128 << 10, "image": 192 << 10, "name": 2048, "config": 8192, "ipc": 32 << 10, "mountinfo": 8192}
+MAX_LEN = {"qcow2": 128 << 10, "image": 192 << 10, "codec": 8192, "name": 2048, "config": 8192, "ipc": 32 << 10, "mountinfo": 8192}
 # What one allocation may ask for, in MiB; what all of them, with those that the sanitizer holds back, may; seconds for one input.
 MALLOC_LIMIT, RSS_LIMIT, TIMEOUT = 64, 2048, 20
 

@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a fuzzer of texts and packets begins with, made independently of our C."""
+import bz2
+import lzma
+import os
 import struct
+import sys
+import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "recipe"))
+import applepack  # pylint: disable=wrong-import-position
 
 NAMES = """
 base
@@ -172,6 +180,36 @@ def ipc():
     yield b"\2" + every[4] + every[6] + every[5]
 
 
+def raw_deflate(content):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
+
+
+def codecs():
+    """What each codec packs, in the order that fuzz-codec.c has them: the codec, room, bytes."""
+    contents = [
+        b"a",
+        bytes(1000),
+        b"the quick brown fox jumps over the lazy dog " * 20,
+        bytes(i * i >> 7 & 0xFF for i in range(3000)),
+        bytes(range(256)) * 3 + b"ab" * 300 + bytes(range(256)),
+    ]
+    packers = [
+        applepack.adc,
+        applepack.lzvn,
+        lambda c: applepack.lzfse(c, step=700),
+        bz2.compress,
+        lzma.compress,
+        zlib.compress,
+        raw_deflate,
+        lambda c: applepack.lzfse(c, ("bvx2",)),
+    ]
+    for i, packer in enumerate(packers):
+        for content in contents:
+            for room in (len(content) + 15, len(content) // 2, 4 * len(content)):
+                yield struct.pack(">BH", i if i < 7 else 2, room // 16) + packer(content)
+
+
 def texts(target):
     """All that there is for a target of this name, as bytes."""
     if target == "name":
@@ -184,5 +222,7 @@ def texts(target):
         yield from (b"m" + text.encode() for text in MOUNTS)
         yield from (b"s" + text.encode() for text in STATES)
         yield from (b"z" + text.encode() for text in SIZES)
+    elif target == "codec":
+        yield from codecs()
     elif target == "ipc":
         yield from ipc()

@@ -48,6 +48,8 @@ LIBRARIES = {
     "json-c/": {"block", "cli", "crypto", "view"},
     "json.h": {"block", "cli", "view"},
     "zlib.h": {"codec", "format"},
+    "bzlib.h": {"codec"},
+    "lzma.h": {"codec"},
     "zstd": {"format"},
     "seccomp.h": {"sandbox"},
     "gcrypt.h": {"crypto"},

@@ -31,6 +31,7 @@ static const Foreign foreign_formats[] = {
         { "bochs", { 0, 22, "Bochs Virtual HD Image" } },
         { "cloop", { 0, 23, "#!/bin/sh\n#V2.0 Format\n" } },
         { "encrcdsa", { 0, 8, "encrcdsa" } },
+        { "encrcdsa", { -8, 8, "cdsaencr" } },
         { "asif", { 0, 4, "shdw" } },
         { "android-sparse", { 0, 4, "\x3a\xff\x26\xed" } },
         { "dmg", { -512, 12, "koly\0\0\0\4\0\0\2\0" } },

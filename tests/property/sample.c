@@ -197,6 +197,7 @@ extern const Format format_vhd;
 extern const Format format_bochs;
 extern const Format format_vhdx;
 extern const Format format_parallels;
+extern const Format format_dmg;
 
 int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
@@ -226,13 +227,14 @@ const Sample samples[] = {
           parallels_sample_audit },
         { "parallels old", &format_parallels, true, false, parallels_sample_make_old,
           parallels_sample_audit },
+        { "dmg", &format_dmg, false, false, dmg_sample_make, NULL },
         { 0 },
 };
 
 const Format *const sample_formats[] = {
         &format_fake,  &format_qcow, &format_qed,       &format_ewf,  &format_cloop,
         &format_qcow2, &format_vmdk, &format_vdi,       &format_luks, &format_vhd,
-        &format_bochs, &format_vhdx, &format_parallels, NULL,
+        &format_bochs, &format_vhdx, &format_parallels, &format_dmg,  NULL,
 };
 
 const char *sample_find_missing(void)

@@ -2,6 +2,7 @@
 #include "format/formats.h"
 
 extern const Format format_dmg;
+extern const Format format_sparseimage;
 extern const Format format_qcow;
 extern const Format format_qed;
 extern const Format format_cloop;
@@ -16,7 +17,7 @@ extern const Format format_vhdx;
 extern const Format format_parallels;
 
 const Format *const all_formats[] = {
-        &format_dmg,   &format_qcow, &format_qed,       &format_cloop, &format_ewf,
-        &format_qcow2, &format_vmdk, &format_vdi,       &format_luks,  &format_vhd,
-        &format_bochs, &format_vhdx, &format_parallels, NULL,
+        &format_dmg, &format_sparseimage, &format_qcow, &format_qed,       &format_cloop,
+        &format_ewf, &format_qcow2,       &format_vmdk, &format_vdi,       &format_luks,
+        &format_vhd, &format_bochs,       &format_vhdx, &format_parallels, NULL,
 };

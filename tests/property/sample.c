@@ -198,6 +198,7 @@ extern const Format format_bochs;
 extern const Format format_vhdx;
 extern const Format format_parallels;
 extern const Format format_dmg;
+extern const Format format_sparseimage;
 
 int qcow_sample_make(const char *name, const char *below, Store **ret);
 int qed_sample_make(const char *name, const char *below, Store **ret);
@@ -228,13 +229,15 @@ const Sample samples[] = {
         { "parallels old", &format_parallels, true, false, parallels_sample_make_old,
           parallels_sample_audit },
         { "dmg", &format_dmg, false, false, dmg_sample_make, NULL },
+        { "sparseimage", &format_sparseimage, false, false, sparseimage_sample_make, NULL },
         { 0 },
 };
 
 const Format *const sample_formats[] = {
-        &format_fake,  &format_qcow, &format_qed,       &format_ewf,  &format_cloop,
-        &format_qcow2, &format_vmdk, &format_vdi,       &format_luks, &format_vhd,
-        &format_bochs, &format_vhdx, &format_parallels, &format_dmg,  NULL,
+        &format_fake,      &format_qcow,  &format_qed,         &format_ewf,
+        &format_cloop,     &format_qcow2, &format_vmdk,        &format_vdi,
+        &format_luks,      &format_vhd,   &format_bochs,       &format_vhdx,
+        &format_parallels, &format_dmg,   &format_sparseimage, NULL,
 };
 
 const char *sample_find_missing(void)

@@ -42,6 +42,7 @@ extern const Format *const sample_formats[];
 int ewf_sample_make(const char *name, const char *below, Store **ret);
 int cloop_sample_make(const char *name, const char *below, Store **ret);
 int dmg_sample_make(const char *name, const char *below, Store **ret);
+int sparseimage_sample_make(const char *name, const char *below, Store **ret);
 int vmdk_sample_make(const char *name, const char *below, Store **ret);
 int vmdk_sample_make_tables(const char *name, const char *below, Store **ret);
 int vmdk_sample_make_stream(const char *name, const char *below, Store **ret);

@@ -62,6 +62,7 @@ typedef struct Info {
         uint64_t cluster_size; /* 0: the format has none */
         uint64_t cost;         /* about the bytes of memory that showing it takes; block/limits.h */
         bool dirty;            /* qemu-img's dirty-flag */
+        bool has_no_dirty;     /* qemu-img has none for this format */
         bool encrypted;
         bool compressed;
         Fact *facts;

@@ -168,6 +168,7 @@ json_object *info_layer_json(const InfoLayer *l)
                 json_object_object_add(specific, "data", json_of_facts(l));
                 json_object_object_add(o, "format-specific", specific);
         }
-        json_add_bool(o, "dirty-flag", i->dirty);
+        if (!i->has_no_dirty)
+                json_add_bool(o, "dirty-flag", i->dirty);
         return o;
 }

@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "block/cache.h"
+#include "block/info.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -65,6 +66,12 @@ static int dmg_open(Node *n, Opener *opener, Err *err)
         return 0;
 }
 
+static int dmg_describe(Node *n, Info *info)
+{
+        info->has_no_dirty = true;
+        return 0;
+}
+
 const Format format_dmg = {
         .name = "dmg",
         .magic = { { .at = -DMG_TRAILER_LEN, .len = 12, .bytes = "koly\0\0\0\4\0\0\2\0" } },
@@ -74,4 +81,5 @@ const Format format_dmg = {
         .map = dmg_map,
         .read_coded = dmg_read_coded,
         .check = dmg_check,
+        .describe = dmg_describe,
 };

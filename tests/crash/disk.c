@@ -7,6 +7,7 @@
 #include "block/limits.h"
 #include "block/opener.h"
 #include "fake/fake.h"
+#include "fake/secret.h"
 #include "format/formats.h"
 #include "store/mem.h"
 
@@ -136,7 +137,12 @@ int disk_open(const Disk *d, Files *files, bool writable, OpenDisk *ret, Err *er
 {
         _cleanup_files_ Files mine = { TAKE(files->image), TAKE(files->data) };
         _cleanup_open_disk_ OpenDisk o = { 0 };
-        DiskOpener opener = { .opener.open = disk_opener_open, .disk = d, .files = &mine };
+        DiskOpener opener = {
+                .opener.open = disk_opener_open,
+                .opener.get_secret = fake_get_secret,
+                .disk = d,
+                .files = &mine,
+        };
 
         int r = cache_new(LIMIT_CACHE_MIN, &o.cache);
         if (r < 0)

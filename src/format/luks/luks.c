@@ -128,7 +128,8 @@ static int luks_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
         return 0;
 }
 
-/* A longer disk is one that ends in encrypted zeroes. Nobody is served meanwhile, so that it cannot grow by any length at once. */
+/* A longer disk is one that ends in encrypted zeroes. Nobody is served meanwhile, so that it cannot grow by any length at once. That it is
+ * longer the file says by itself: if the power fails before all of it is there, what is missing is noise; so it is synced. */
 static int luks_grow(Node *n, uint64_t end)
 {
         Luks *l = n->state;
@@ -137,6 +138,8 @@ static int luks_grow(Node *n, uint64_t end)
         if (end - n->size > LUKS_GROWTH_MAX)
                 return -EFBIG;
         int r = store_zero(l->disk, payload + n->size, end - n->size);
+        if (r >= 0)
+                r = node_sync(n);
         if (r < 0)
                 (void)store_set_size(n->store, payload + l->available);
         return r;

@@ -42,8 +42,10 @@ static int qcow2_describe_facts(const Qcow2 *q, Info *info)
                         return r;
         }
         r = info_add_number(info, "refcount-bits", UINT64_C(1) << h->refcount_order);
-        if (r < 0 || h->version < 3)
+        if (r < 0)
                 return r;
+        if (h->version < 3)
+                return qcow2_describe_encryption(q, info);
 
         if (q->data_name) {
                 r = info_add_text(info, "data-file", q->data_name);

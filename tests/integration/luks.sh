@@ -28,8 +28,7 @@ no_view()
 
 patiently()
 {
-    local i
-    for i in {1..20}; do
+    for _ in {1..20}; do
         "$@" >patiently 2>&1 && return
     done
     fail "$*: $(cat patiently)"

@@ -2,13 +2,12 @@
 # shellcheck shell=bash
 # Encrypted images: sourced by model.sh. qemu-img makes LUKS1 and qcow2 with LUKS or AES, and reads what we wrote; cryptsetup makes LUKS1 and
 # LUKS2, and decrypts what we wrote. What programs of the tests answer for a passphrase is in fake/secret.h.
-SECRET=(--object secret,id=s,data=rawview)
+SECRET=(--object "secret,id=s,data=rawview")
 
 # patiently COMMAND…: QEMU measures how fast this machine is to choose a number of iterations, and gives up when it is too fast or too busy.
 patiently()
 {
-    local i
-    for i in {1..20}; do
+    for _ in {1..20}; do
         "$@" >"$W/out/patiently" 2>&1 && return
     done
     fail "$*: $(cat "$W/out/patiently")"
@@ -143,4 +142,11 @@ group_qcow2_luks()
         "$DUMP_NODE" -f qcow2 -j 4 -c 5000 a "$W/out/ours"
         cmp "$W/out/before" "$W/out/ours" || fail "read otherwise than by qemu-img"
     done
+    KIND=qcow
+    begin "qcow with AES"
+    qemu-img create -q -f qcow "${SECRET[@]}" -o encrypt.format=aes,encrypt.key-secret=s a 8M
+    qemu-io "${SECRET[@]}" --image-opts "$(opened a)" -c 'write -P 7 100k 300k' -c 'write -P 9 5M 1k' >"$W/out/io"
+    qemu-img convert "${SECRET[@]}" --image-opts "$(opened a)" -O raw "$W/out/before"
+    "$DUMP_NODE" -f qcow -j 4 -c 5000 a "$W/out/ours"
+    cmp "$W/out/before" "$W/out/ours" || fail "read otherwise than by qemu-img"
 }

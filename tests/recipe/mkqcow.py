@@ -5,6 +5,7 @@ import json
 import re
 import struct
 
+import aes
 from mkbytes import Image, RecipeError, deflate, evaluate, pattern, text_bytes
 
 HEADER = {  # field: (offset, bytes)
@@ -17,7 +18,7 @@ CODED = 1 << 63
 
 
 class File(Image):
-    """qcow cluster_bits=12 l2_bits=9 size=4*cs backing= backing_format= l1_at=BYTE xen=little|big table_at=BYTE
+    """qcow cluster_bits=12 l2_bits=9 size=4*cs backing= backing_format= l1_at=BYTE xen=little|big table_at=BYTE crypt=aes
 
     l2[N]=data[@POS] deflate[@POS] none     guest cluster N; POS a byte of the file; deflate: level= stream= cut= unpacked=
     set header.FIELD l1[I] l2[N]
@@ -29,6 +30,7 @@ class File(Image):
         self.names["CODED"] = CODED
         self.l2_bits = self.value(options.get("l2_bits", "9"))
         self.entries = {}
+        self.secret = options.get("crypt") == "aes"  # with the passphrase rawview
 
     def map(self, kind, first, last, value, options):
         if kind != "l2":
@@ -59,6 +61,11 @@ class File(Image):
             return bytes([self.value(options["fill"])]) * self.cs
         return pattern(self.seed, n * self.cs, self.cs)
 
+    def encrypted(self, n, content):
+        if not self.secret:
+            return content
+        return aes.sectors("cbc-plain64", b"rawview".ljust(16, b"\0"), n * self.cs // 512, content)
+
     def build(self):
         name, chunks = self.name(), []
         xen = self.options.get("xen")
@@ -86,7 +93,7 @@ class File(Image):
             entry = 0
             if what == "data":
                 entry = self.hosts[n] = place if place is not None else take(self.cs, self.cs)
-                chunks.append((entry, self.content(n)))
+                chunks.append((entry, self.encrypted(n, self.content(n))))
             elif what == "deflate":
                 stream = self.stream(n)
                 self.hosts[n] = place if place is not None else take(len(stream), 1)
@@ -95,7 +102,7 @@ class File(Image):
             chunks.append((self.entry_position(n), struct.pack(">Q", entry)))
         header = struct.pack(
             ">4sIQIIQBBHIQ", b"QFI\xfb", 1, name_at if name else 0, len(name), 0, self.size, self.cluster_bits,
-            self.l2_bits, 0, 0, self.l1)  # fmt: skip
+            self.l2_bits, 0, int(self.secret), self.l1)  # fmt: skip
         self.names |= {"l1": self.l1, "table": self.tables, "host": self.hosts}
         end = max([self.top] + [pos + len(content) for pos, content in chunks])
         return self.finish([(0, header), (name_at, name)] + chunks, end)

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "block/info.h"
 #include "block/limits.h"
+#include "block/opener.h"
 #include "codec/inflate.h"
 
 #include <errno.h>
@@ -67,6 +68,44 @@ static int qcow_classify_coded(const Qcow *q, uint64_t entry, Extent *ret)
         return 0;
 }
 
+/* Sectors are numbered by where the guest sees them. That is no store that decrypts, so it is coded, a cluster at a time. */
+static int qcow_classify_aes(const Qcow *q, uint64_t off, Extent *ret)
+{
+        if (!q->aes)
+                return -ENOKEY;
+        ret->kind = EXTENT_CODED;
+        /* No entry of a compressed cluster: that has the highest bit. */
+        ret->cookie = off / QCOW_SECTOR;
+        return 0;
+}
+
+static int qcow_read_aes(Node *n, const Extent *e, void *buf)
+{
+        const Qcow *q = n->state;
+
+        int r = store_read_padded(n->store, buf, (size_t)e->len, e->pos);
+        return r < 0 ? r : sector_cipher_decrypt(q->aes, e->off / QCOW_SECTOR, buf, (size_t)e->len);
+}
+
+/* Any passphrase fits: nothing in the image says which one is right. */
+static int qcow_fits(void *arg, const Secret *s, Err *err)
+{
+        Qcow *q = arg;
+        return sector_cipher_new_qcow(s, &q->aes, err);
+}
+
+static int qcow_unlock(Node *n, Qcow *q, Opener *opener, Err *err)
+{
+        if (q->header.crypt_method != QCOW_CRYPT_AES || n->stays_locked)
+                return 0;
+        if (n->writable)
+                return err_set(
+                        err, EOPNOTSUPP,
+                        "the image is encrypted with crypt_method 1 (AES), and such an image "
+                        "can only be opened read-only");
+        return opener_unlock(opener, n->store, "qcow", qcow_fits, q, err);
+}
+
 static int qcow_classify(Node *n, uint64_t off, uint64_t entry, Extent *ret)
 {
         const Qcow *q = n->state;
@@ -80,8 +119,10 @@ static int qcow_classify(Node *n, uint64_t off, uint64_t entry, Extent *ret)
             !in_range(entry, UINT64_C(1) << q->header.cluster_bits, INT64_MAX))
                 return -EIO;
         /* Past the end of the file are zeroes, as QEMU has it. */
-        ret->kind = EXTENT_DATA;
         ret->pos = entry;
+        if (q->header.crypt_method == QCOW_CRYPT_AES)
+                return qcow_classify_aes(q, off, ret);
+        ret->kind = EXTENT_DATA;
         ret->in_place = true;
         return 0;
 }
@@ -117,6 +158,8 @@ static const TableTreeOps qcow_xen_ops = {
 static int qcow_read_coded(Node *n, const Extent *e, void *buf)
 {
         const Qcow *q = n->state;
+        if (!(e->cookie & QCOW_ENTRY_COMPRESSED))
+                return qcow_read_aes(n, e, buf);
         QcowCoded place = qcow_coded_place(&q->header, e->cookie);
 
         /* Less than a cluster, by the width of the field. */
@@ -173,11 +216,9 @@ static int qcow_open(Node *n, Opener *opener, Err *err)
         n->size = round_up(q->header.size, QCOW_SECTOR);
         if (n->for_check)
                 return 0;
-        if (q->header.crypt_method == QCOW_CRYPT_AES)
-                return err_set(
-                        err, EOPNOTSUPP,
-                        "crypt_method 1: it is encrypted with AES, which this version cannot "
-                        "read");
+        r = qcow_unlock(n, q, opener, err);
+        if (r < 0)
+                return r;
         r = qcow_open_tables(n, q, err);
         if (r < 0 || !n->writable)
                 return r;
@@ -201,8 +242,10 @@ static void qcow_close(Node *n)
 {
         Qcow *q = n->state;
 
-        if (q)
-                table_tree_done(n, &q->tree);
+        if (!q)
+                return;
+        table_tree_done(n, &q->tree);
+        q->aes = sector_cipher_free(q->aes);
 }
 
 static int qcow_map(Node *n, uint64_t off, uint64_t len, Extent *ret)

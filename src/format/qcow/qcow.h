@@ -13,6 +13,7 @@
 #include "block/format.h"
 #include "block/node.h"
 #include "block/table-tree.h"
+#include "crypto/sector-cipher.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -81,6 +82,7 @@ typedef struct QcowHeader {
 typedef struct Qcow {
         QcowHeader header;
         TableTree tree;
+        SectorCipher *aes; /* owned: NULL: it is not encrypted, or locked */
 
         /* The header does not yet say so: the size, or where the L1 table is. Set while layout is held exclusively,
          * cleared by a flush. */

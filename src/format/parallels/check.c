@@ -97,8 +97,17 @@ static int parallels_mend_header(FlatCheck *c)
 {
         Parallels *p = c->node->state;
 
+        uint64_t start = p->data_sector * PARALLELS_SECTOR;
         if (!p->data_off_is_bad)
                 return 0;
+        /* The file has to reach there; but entries of the BAT that are lost are not to become empty ones. */
+        if (c->file_size < start) {
+                int r = c->has_missing ? -EOPNOTSUPP : store_set_size(c->node->store, start);
+                if (r == -EOPNOTSUPP)
+                        return 0;
+                if (r < 0)
+                        return err_set(&c->report->err, -r, "cannot make the file longer: %m");
+        }
         p->data_off = p->counts_clusters ? (uint32_t)p->data_sector : 0;
         int r = parallels_mend_mark(c, p->is_in_use ? PARALLELS_IN_USE : PARALLELS_CLOSED);
         p->data_off_is_bad = r < 0;

@@ -360,6 +360,33 @@ static void test_check(void **state)
         }
 }
 
+/* A file that ends before the data begins: the header is right then, and the file is not. */
+static void test_a_file_without_data(void **state)
+{
+        static const struct {
+                uint64_t size;
+                uint64_t left; /* where entries of the BAT are lost, nothing is made up */
+        } sizes[] = { { 3 * 512, 0 }, { BAT + 4, 2 } };
+
+        for (size_t i = 0; i < 2; i++) {
+                _cleanup_cache_ Cache *c = new_cache();
+                CheckReport report = { .repair = CHECK_REPAIR_ALL };
+                Store *s = make(0);
+
+                assert_int_equal(store_set_size(s, sizes[i].size), 0);
+                Node *n = open_node(s, (NodeOptions){ .writable = true, .for_check = true }, c);
+                assert_int_equal(node_check(n, &report), 0);
+                assert_int_equal(report.corruptions, sizes[i].left);
+                assert_int_equal(size_of(s), sizes[i].left ? sizes[i].size : C);
+                TAKE(n->store);
+                node_close(n);
+                _cleanup_node_ Node *again = open_node(s, (NodeOptions){ .for_check = true }, c);
+                report.repair = CHECK_LOOK;
+                assert_int_equal(node_check(again, &report), 0);
+                assert_int_equal(report.corruptions, sizes[i].left);
+        }
+}
+
 /* A repair of leaks alone cuts the file, and nothing that is damaged. */
 static void test_leaks_alone(void **state)
 {
@@ -423,6 +450,7 @@ int main(void)
                 cmocka_unit_test(test_size),
                 cmocka_unit_test(test_snapshot),
                 cmocka_unit_test(test_check),
+                cmocka_unit_test(test_a_file_without_data),
                 cmocka_unit_test(test_leaks_alone),
                 cmocka_unit_test(test_check_with_an_extension),
                 cmocka_unit_test(test_check_with_a_broken_extension),

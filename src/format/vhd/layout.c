@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How the blocks lie in the file: over each other, over something else, with room between them. */
 #include "base/bits.h"
-#include "base/cleanup.h"
+#include "base/sort.h"
 #include "block/table.h"
 #include "format/vhd/writer.h"
 
@@ -10,31 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Heapsort: in place, and as fast for a table that somebody has made to be slow. */
-static void vhd_sift(uint32_t *heap, uint64_t at, uint64_t count)
+static int vhd_compare(const void *a, const void *b)
 {
-        for (uint64_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
-                if (child + 1 < count && heap[child + 1] > heap[child])
-                        child++;
-                if (heap[at] >= heap[child])
-                        return;
-                uint32_t value = heap[at];
-                heap[at] = heap[child];
-                heap[child] = value;
-                at = child;
-        }
-}
+        uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
 
-static void vhd_sort(uint32_t *entries, uint64_t count)
-{
-        for (uint64_t i = count / 2; i > 0; i--)
-                vhd_sift(entries, i - 1, count);
-        for (uint64_t i = count; i > 1; i--) {
-                uint32_t largest = entries[0];
-                entries[0] = entries[i - 1];
-                entries[i - 1] = largest;
-                vhd_sift(entries, 0, i - 1);
-        }
+        return one < other ? -1 : one > other;
 }
 
 __attribute__((format(printf, 2, 3))) static void vhd_damaged(const VhdVisitor *visitor,
@@ -79,7 +59,7 @@ void vhd_layout_walk(const Vhd *v, uint32_t *bat, const VhdVisitor *visitor, Vhd
         VhdLayout l = { .used_end = vhd_metadata_end(v) };
         uint64_t file_size = v->footers.file_size, last_end = 0;
 
-        vhd_sort(bat, v->block_count);
+        sort_in_place(bat, (size_t)v->block_count, sizeof(*bat), vhd_compare);
         for (uint64_t i = 0; i < v->block_count && bat[i] != VHD_BAT_ABSENT; i++) {
                 uint64_t pos = (uint64_t)bat[i] * VHD_SECTOR;
                 if (vhd_hits_metadata(v, pos, vhd_place_len(v)))

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/disk-int.h"
 #include "block/cache.h"
+#include "block/info.h"
 #include "block/limits.h"
 #include "block/node.h"
 
@@ -288,6 +289,12 @@ static int bochs_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
         return 0;
 }
 
+static int bochs_describe(Node *n, Info *info)
+{
+        info->has_no_dirty = true;
+        return 0;
+}
+
 const Format format_bochs = {
         .name = "bochs",
         .magic = { { .at = 0, .len = 22, .bytes = "Bochs Virtual HD Image" } },
@@ -296,4 +303,5 @@ const Format format_bochs = {
         .open = bochs_open,
         .close = bochs_close,
         .map = bochs_map,
+        .describe = bochs_describe,
 };

@@ -51,3 +51,43 @@ group_vhdx_log()
         is_model ours
     done
 }
+
+# Logs as the specification has them, made by the recipes: qemu-img puts them into their places, and shows the same disk as we
+# do. Not asked: a tail beyond the first entry and what is torn within an entry, where it refuses the image; and where there is no log
+# to write to.
+group_vhdx_log_recipes()
+{
+    local recipe
+    KIND=vhdx
+    for recipe in "$HERE"/../recipe/good-vhdx-log-*.recipe; do
+        [[ $recipe != *-@(tail|region-table|torn-descriptor|torn-high|torn-page|past-end|size-0).recipe ]] || continue
+        begin "${recipe##*/}"
+        python3 -B "$HERE/../recipe/mkimage.py" "$recipe" .
+        cp disk ours
+        qemu-img check -q -f vhdx -r all disk || fail "qemu-img cannot replay it"
+        qemu-img compare -q -f vhdx -F raw disk model || fail "qemu-img sees another disk"
+        "$RANDOM_OPS" -f "$KIND" -m model -n 0 ours || fail "replayed into the file it is another disk"
+        sound ours
+        qemu-img compare -q -f vhdx -F raw ours model || fail "what we replayed is another disk to qemu-img"
+    done
+}
+
+# Differencing disks, which QEMU does not read: libvhdi does, when the parent is named by a path of Windows. It wants parents as
+# long as the disk, and takes undefined blocks for the parent's.
+group_vhdx_parents()
+{
+    local recipe layers
+    need vhdimount
+    [[ -w /dev/fuse && $(id -u) == 0 ]] || { echo "needs root and /dev/fuse"; exit 77; }
+    mkdir "$W/mnt"
+    for recipe in partial chain sectors-4096; do
+        begin "$recipe, and libvhdi"
+        sed -E 's/^(vhdx name=\w+) backing=(\w+)/\1 backing=\2 absolute=C:\\\\VMs\\\\\2/; s/^vhdx backing=(\w+)/& absolute=C:\\\\VMs\\\\\1/' \
+            "$HERE/../recipe/good-vhdx-diff-$recipe.recipe" >good-x.recipe
+        python3 -B "$HERE/../recipe/mkimage.py" good-x.recipe .
+        vhdimount disk "$W/mnt" >"$W/out/vhdimount" 2>&1 || fail "vhdimount: $(cat "$W/out/vhdimount")"
+        layers=("$W/mnt"/vhdi*)
+        cmp model "${layers[-1]}" || { umount "$W/mnt"; fail "libvhdi sees another disk"; }
+        umount "$W/mnt"
+    done
+}

@@ -107,6 +107,7 @@ typedef struct VhdxWalk {
         VhdxSurvey survey;
         uint64_t next;     /* where a block would lie that follows the one before */
         bool wants_bitmap; /* a block of this chunk is partially present */
+        bool has_kept;     /* there are places that are kept for blocks without data */
 } VhdxWalk;
 
 __attribute__((format(printf, 2, 3))) static int vhdx_complain(VhdxWalk *w, const char *fmt, ...)
@@ -160,10 +161,19 @@ static int vhdx_walk_block(VhdxWalk *w, uint64_t block, uint64_t entry)
         }
         if (state == VHDX_PARTIALLY_PRESENT || state == VHDX_RESERVED_STATE)
                 return vhdx_complain(w, "block %" PRIu64 " has the state %" PRIu64, block, state);
-        /* A place that is kept for a block; where it cannot be one, it is not used. */
-        if (pos >= VHDX_UNIT && in_range(pos / VHDX_UNIT, len / VHDX_UNIT, w->space->count))
-                (void)vhdx_space_take(w->space, pos / VHDX_UNIT, len / VHDX_UNIT);
+        w->has_kept = w->has_kept || pos != 0;
         return 0;
+}
+
+/* A place that is kept for a block without data is not for others; where it cannot be one, it is none. */
+static void vhdx_walk_kept(VhdxWalk *w, uint64_t entry)
+{
+        uint64_t first = (entry & VHDX_ENTRY_POS) / VHDX_UNIT, state = entry & VHDX_ENTRY_STATE;
+        uint64_t count = vhdx_block_size(w->node->state) / VHDX_UNIT;
+
+        if (first > 0 && state != VHDX_FULLY_PRESENT && state != VHDX_PARTIALLY_PRESENT &&
+            in_range(first, count, w->space->count))
+                (void)vhdx_space_take(w->space, first, count);
 }
 
 static int vhdx_walk_bitmap(VhdxWalk *w, uint64_t chunk, uint64_t entry)
@@ -181,18 +191,23 @@ static int vhdx_walk_bitmap(VhdxWalk *w, uint64_t chunk, uint64_t entry)
         return 0;
 }
 
-static int vhdx_walk_entry(VhdxWalk *w, uint64_t index, uint64_t entry)
+/* In the first walk all that has data, in the second what is kept. */
+static int vhdx_walk_entry(VhdxWalk *w, bool kept, uint64_t index, uint64_t entry)
 {
         const Vhdx *v = w->node->state;
         uint64_t chunk = index / ((UINT64_C(1) << v->chunk_bits) + 1);
 
+        if (kept) {
+                vhdx_walk_kept(w, entry);
+                return 0;
+        }
         if (index == vhdx_bitmap_index(v, chunk << v->chunk_bits))
                 return vhdx_walk_bitmap(w, chunk, entry);
         uint64_t block = index - chunk;
         return block < vhdx_block_count(v, w->node->size) ? vhdx_walk_block(w, block, entry) : 0;
 }
 
-static int vhdx_walk_entries(VhdxWalk *w, le64 *entries)
+static int vhdx_walk_entries(VhdxWalk *w, bool kept, le64 *entries)
 {
         const Vhdx *v = w->node->state;
         uint64_t count = vhdx_entry_count(v, w->node->size);
@@ -204,7 +219,7 @@ static int vhdx_walk_entries(VhdxWalk *w, le64 *entries)
                 if (r < 0)
                         return err_set(w->err, -r, "BAT: cannot read it: %m");
                 for (uint64_t i = 0; i < part && r >= 0; i++)
-                        r = vhdx_walk_entry(w, index + i, from_le64(entries[i]));
+                        r = vhdx_walk_entry(w, kept, index + i, from_le64(entries[i]));
                 if (r < 0)
                         return r;
         }
@@ -241,7 +256,9 @@ int vhdx_survey(Node *n, VhdxSpace *s, CheckReport *report, VhdxSurvey *ret, Err
                 if (r < 0)
                         return r;
         }
-        int r = vhdx_walk_entries(&w, entries);
+        int r = vhdx_walk_entries(&w, false, entries);
+        if (r >= 0 && w.has_kept)
+                r = vhdx_walk_entries(&w, true, entries);
         *ret = w.survey;
         return r;
 }

@@ -30,6 +30,9 @@ static int vhdx_place_new(Node *n, uint64_t count, Extent *place)
         } else {
                 /* What was never there reads as zeroes. */
                 int r = store_set_size(n->store, (end + count) * VHDX_UNIT);
+                /* A block device has the end that it has. */
+                if (r == -EOPNOTSUPP)
+                        r = -ENOSPC;
                 if (r >= 0)
                         r = vhdx_space_grow(n, &w->space, end + count);
                 if (r < 0)

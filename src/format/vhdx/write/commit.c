@@ -158,20 +158,27 @@ static int vhdx_batch_write_entry(Node *n, const VhdxBatch *b, const Uuid *guid)
         VhdxWriter *w = v->writer;
         uint64_t tail = w->second_half ? round_down(v->header.log_len / 2, VHDX_PAGE) : 0;
         size_t len = (1 + b->count) * VHDX_PAGE;
+        uint64_t size = 0;
         _cleanup_free_ uint8_t *bytes = calloc(1, len);
-        VhdxDiskLogEntry d = {
+        VhdxDiskLogEntry d;
+
+        if (!bytes)
+                return -ENOMEM;
+        int r = store_get_size(n->store, &size);
+        if (r < 0)
+                return r;
+        /* A block device may end within a MiB. */
+        size = u64_min(b->file_end, round_down(size, VHDX_UNIT));
+        d = (VhdxDiskLogEntry){
                 .signature = "loge",
                 .entry_length = to_le32((uint32_t)len),
                 .tail = to_le32((uint32_t)tail),
                 .sequence_number = to_le64(w->sequence + 1),
                 .descriptor_count = to_le32((uint32_t)b->count),
                 .log_guid = uuid_to_guid(*guid),
-                .flushed_file_offset = to_le64(b->file_end),
-                .last_file_offset = to_le64(b->file_end),
+                .flushed_file_offset = to_le64(size),
+                .last_file_offset = to_le64(size),
         };
-
-        if (!bytes)
-                return -ENOMEM;
         memcpy(bytes, &d, sizeof(d));
         for (size_t i = 0; i < b->count; i++) {
                 uint8_t *at = bytes + sizeof(d) + i * sizeof(VhdxDiskDescriptor);

@@ -104,7 +104,8 @@ static int vhdx_renew_guids(Node *n)
         int r = store_get_size(n->store, &size);
         if (r >= 0 && size < atomic_load(&v->writer->file_end))
                 r = store_set_size(n->store, atomic_load(&v->writer->file_end));
-        if (r >= 0)
+        /* A block device cannot; what is written there behind its end fails then. */
+        if (r >= 0 || r == -EOPNOTSUPP)
                 r = uuid_make(&v->header.file_write);
         if (r >= 0)
                 r = uuid_make(&v->header.data_write);

@@ -46,6 +46,7 @@ enum {
 
         /* In a COWD header, where the parent's name stands, or the number of cylinders. */
         VMDK_COWD_PARENT_POS = 32,
+        VMDK_COWD_HEADER_LEN = 4 * VMDK_SECTOR,
 
         /* A piece of a directory in the cache. Kinds of pieces there: two for each extent, from 1 on. */
         VMDK_PIECE_LEN = 4096,

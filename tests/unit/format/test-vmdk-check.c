@@ -102,12 +102,37 @@ static void test_damage_is_left_alone(void **state)
         assert_int_equal(r.leaks_fixed, 0);
 }
 
+/* A COWD extent of 8 sectors: a header of four, the directory, a table of 32, and one grain of a sector. */
+static void test_a_snapshot_of_esx(void **state)
+{
+        VmdkImage i = { .len = 38 * 512 };
+        char text[1024];
+
+        memcpy(i.bytes, "COWD", 4);
+        vmdk_image_put(&i, 4, 4, 1);
+        vmdk_image_put(&i, 8, 4, 3);
+        vmdk_image_put(&i, 12, 4, 8);
+        vmdk_image_put(&i, 16, 4, 1);
+        vmdk_image_put(&i, 20, 4, 4);
+        vmdk_image_put(&i, 24, 4, 1);
+        vmdk_image_put(&i, 4 * 512, 4, 5);
+        vmdk_image_put(&i, 5 * 512 + 4, 4, 37);
+        CheckReport r = check(&i, CHECK_LOOK, text);
+        assert_string_equal(text, "");
+        assert_int_equal(r.corruptions + r.leaks, 0);
+        assert_int_equal(r.allocated_clusters, 1);
+        vmdk_image_put(&i, 5 * 512 + 8, 4, 3);
+        r = check(&i, CHECK_LOOK, text);
+        assert_int_equal(r.corruptions, 1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_found),
                 cmocka_unit_test(test_leaks_are_mended),
                 cmocka_unit_test(test_damage_is_left_alone),
+                cmocka_unit_test(test_a_snapshot_of_esx),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

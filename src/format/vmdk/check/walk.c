@@ -105,7 +105,8 @@ int vmdk_walk(VmdkScan *s, const VmdkVisitor *v)
         int r = 0;
 
         if (v->piece) {
-                r = v->piece(s, "header", 0, 0, VMDK_SECTOR);
+                r = v->piece(s, "header", 0, 0,
+                             x->kind == VMDK_COWD ? VMDK_COWD_HEADER_LEN : VMDK_SECTOR);
                 if (r >= 0 && x->descriptor_len != 0)
                         r = v->piece(s, "descriptor", 0, x->descriptor_pos, x->descriptor_len);
                 if (r >= 0 && directory_len != 0)

@@ -117,6 +117,23 @@ int vmdk_directory_peek(
         return r < 0 ? r : directory_decode(x, entry, ret_pos);
 }
 
+int vmdk_directory_skip(
+        Node *n, const VmdkExtent *x, uint64_t directory_pos, uint64_t index, uint64_t *ret)
+{
+        uint64_t per_piece = VMDK_PIECE_LEN / x->entry_len;
+        uint64_t first = index / per_piece * per_piece, end = first + per_piece;
+        CacheEntry *entry = NULL;
+
+        int r = vmdk_directory_piece(n, x, directory_pos + first * x->entry_len, &entry);
+        if (r < 0)
+                return r;
+        while (index < end && entry_get(x, cache_entry_bytes(entry), index - first) == 0)
+                index++;
+        cache_put(n->cache, entry);
+        *ret = index;
+        return 0;
+}
+
 int vmdk_table_get(Node *n, const VmdkExtent *x, uint64_t pos, VmdkTable *ret)
 {
         CacheKey key = vmdk_key(n, x, VMDK_PIECE_TABLE, pos);

@@ -212,6 +212,10 @@ int vmdk_directory_get(Node *n, const VmdkExtent *x, uint64_t index, uint64_t *r
 int vmdk_directory_peek(
         Node *n, const VmdkExtent *x, uint64_t directory_pos, uint64_t index, uint64_t *ret_pos);
 
+/* The first entry from `index` on that is not 0, or one on the way there; locks as above. */
+int vmdk_directory_skip(
+        Node *n, const VmdkExtent *x, uint64_t directory_pos, uint64_t index, uint64_t *ret);
+
 /* VMDK_PIECE_LEN bytes of a directory, in use. */
 int vmdk_directory_piece(Node *n, const VmdkExtent *x, uint64_t pos, CacheEntry **ret);
 

@@ -78,6 +78,26 @@ static int walk_directory(
                                     index, what);
 }
 
+/* From *index on, to where one of the directories has an entry. What is past the end of the file is looked at one by one. */
+static int walk_skip(VmdkScan *s, uint64_t *index)
+{
+        const VmdkExtent *x = s->x;
+        uint64_t held =
+                (vmdk_end(x) - u64_min(vmdk_end(x), u64_max(x->directory_pos, x->redundant_pos))) /
+                x->entry_len;
+        uint64_t next = *index, other = UINT64_MAX;
+
+        if (*index >= held)
+                return 0;
+        int r = vmdk_directory_skip(s->n, x, x->directory_pos, *index, &next);
+        if (r >= 0 && x->redundant_pos != 0)
+                r = vmdk_directory_skip(s->n, x, x->redundant_pos, *index, &other);
+        if (r < 0)
+                return r;
+        *index = u64_min(held, u64_min(next, other));
+        return 0;
+}
+
 static int walk_tables(VmdkScan *s, const VmdkVisitor *v)
 {
         const VmdkExtent *x = s->x;
@@ -86,6 +106,9 @@ static int walk_tables(VmdkScan *s, const VmdkVisitor *v)
 
         for (uint64_t i = 0; r >= 0 && i < count; i++) {
                 uint64_t pos = 0, copy_pos = 0;
+                r = walk_skip(s, &i);
+                if (r < 0 || i >= count)
+                        break;
                 r = walk_directory(s, x->directory_pos, "grain directory", i, &pos);
                 if (r >= 0 && x->redundant_pos != 0)
                         r = walk_directory(s, x->redundant_pos, "redundant grain directory", i,

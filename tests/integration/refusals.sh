@@ -64,9 +64,11 @@ printf '\0\0\0\4' | dd of=cut.qcow2 bs=1 seek=4 conv=notrunc status=none
 refused 1 'cut.qcow2: .*version 4' "$RAWVIEW" mount -f qcow2 cut.qcow2 mp
 
 step "images of formats that are known but not served are never shown as raw"
-for format in vmdk vdi qed; do
-    qemu-img create -q -f $format disk.$format 1M
-    refused 1 "disk.$format: .*$format" "$RAWVIEW" mount disk.$format mp
+for magic in ewf2:EVF2 asif:shdw encrcdsa:encrcdsa; do
+    format=${magic%:*}
+    truncate -s 1M "disk.$format"
+    printf '%s' "${magic#*:}" | dd of="disk.$format" conv=notrunc status=none
+    refused 1 "disk.$format: .*$format" "$RAWVIEW" mount "disk.$format" mp
 done
 
 step "writable views"
@@ -89,7 +91,7 @@ printf '\2' | dd of=luks.qcow2 bs=1 seek=35 conv=notrunc status=none
 refused 1 'luks.qcow2: .*encrypt' "$RAWVIEW" mount luks.qcow2 mp
 qemu-img create -q -f qcow2 --object secret,id=s,data=abc123 \
     -o encrypt.format=aes,encrypt.key-secret=s aes.qcow2 1M 2>/dev/null
-refused 1 'aes.qcow2: .*encrypt' "$RAWVIEW" mount aes.qcow2 mp
+refused 1 'aes.qcow2: .*no passphrase' "$RAWVIEW" mount aes.qcow2 mp
 
 step "a feature that nobody knows is refused by the name that the image gives it"
 cp disk.qcow2 feature.qcow2

@@ -25,7 +25,7 @@ ours()
 {
     "$DUMP_NODE" -f dmg -j 3 -c 100000 a.dmg own || fail "dump-node"
     same "dump-node" own
-    "$RAWVIEW" check --format=dmg a.dmg >check 2>&1 || fail "rawview check: $(cat check)"
+    "$RAWVIEW" check --format=dmg a.dmg >check.log 2>&1 || fail "rawview check: $(cat check.log)"
 }
 
 # It leaves one file for each block.
@@ -99,7 +99,7 @@ kind 1M zlib bzip2 lzma raw -- 7z
 
 CASE="a byte that is another one"
 printf x | dd of=a.dmg bs=1 seek=5000 conv=notrunc status=none
-if "$RAWVIEW" check --format=dmg a.dmg >check 2>&1; then
+if "$RAWVIEW" check --format=dmg a.dmg >check.log 2>&1; then
     fail "rawview check finds nothing"
 fi
-grep -q "data fork has the CRC" check || fail "$(cat check)"
+grep -q "data fork has the CRC" check.log || fail "$(cat check.log)"

@@ -4,10 +4,15 @@
 
 --list prints their names. NAME is made as FOLDER/NAME, its layers below as FOLDER/NAME.1 and so on.
 """
+import bz2
+import lzma
 import os
 import struct
 import sys
 import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "recipe"))
+import mkdmg  # pylint: disable=wrong-import-position
 
 COPIED = 1 << 63
 COMPRESSED = 1 << 62
@@ -93,6 +98,30 @@ def tables_of_a_chain(path):
         i.fields["l1_count"] = 4 << 20
         i.fields["l1_pos"] = i.take(32 << 20)
         i.close()
+
+
+def chunks_of_bzip2(path):
+    """A dmg of short chunks, for each of which the decoder needs 3.7 MiB of its own."""
+    stream = bz2.compress(b"".join(b"the quick brown fox %d " % n for n in range(40000)))
+    dmg(path, {"unit": str(64 << 10), "crc": "no"}, 256, "bzip2", {"stream": "hex:" + stream.hex()})
+
+
+def chunks_of_lzma(path):
+    """A dmg of long chunks, which say that they want dictionaries of 16 MiB."""
+    stream = lzma.compress(bytes(2 << 20), filters=[
+        {"id": lzma.FILTER_LZMA2, "dict_size": 16 << 20, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3}])
+    dmg(path, {"unit": str(2 << 20), "crc": "no"}, 64, "lzma", {"stream": "hex:" + stream.hex()})
+
+
+def dmg(path, options, count, kind, chunk):
+    made = mkdmg.File(options, 1)
+    made.map("chunk", 0, count - 1, kind, chunk)
+    chunks, size = made.build()
+    with open(path, "wb") as out:
+        for pos, content in chunks:
+            out.seek(pos)
+            out.write(content)
+        out.truncate(size)
 
 
 def snapshots_of_a_chain(path):
@@ -194,7 +223,8 @@ def long_file(path):
 
 
 BOMBS = (largest_tables, largest_dirty_tables, tables_of_a_chain, many_snapshots, snapshots_of_a_chain, long_snapshots,
-         snapshots_to_show, many_bitmaps, large_clusters, many_tables, long_file)
+         snapshots_to_show, many_bitmaps, large_clusters, many_tables, long_file, chunks_of_bzip2,
+         chunks_of_lzma)
 
 
 def main():

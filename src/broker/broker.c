@@ -116,11 +116,25 @@ static int broker_open(Broker *b, const ReferenceRules *rules, const MessageOpen
         return 0;
 }
 
+/* Called like the image but for the number at its end: a disk in parts ends where there is no next one, and not where it
+ * may not be opened. */
+static bool broker_is_part(const Broker *b, const MessageOpen *ask)
+{
+        static const char digits[] = "0123456789";
+        const char *own = strrchr(b->layers[0].path, '/') + 1, *dot = strrchr(own, '.');
+        size_t stem = dot ? (size_t)(dot + 1 - own) : 0, len = strlen(own);
+
+        return dot && len > stem && ask->namer == 0 && strlen(ask->name) == len &&
+               strncmp(ask->name, own, stem) == 0 && strspn(own + stem, digits) == len - stem &&
+               strspn(ask->name + stem, digits) == len - stem;
+}
+
 /* Whether a file is there, in use or forbidden is nothing that an image needs to learn: a worker of a writable view
  * that is taken over could leave it in the image, for the guest to read. */
-static void broker_refuse(Broker *b, int r, const Err *err, Message *answer, int *ret_fd)
+static void broker_refuse(
+        Broker *b, const MessageOpen *ask, int r, const Err *err, Message *answer, int *ret_fd)
 {
-        bool hides = b->rules.hides_reasons;
+        bool hides = b->rules.hides_reasons && !(r == -ENOENT && broker_is_part(b, ask));
 
         b->refusal_code = -r;
         b->refusal = *err;
@@ -193,7 +207,7 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
 
         r = broker_open(b, &rules, ask, &why);
         if (r < 0) {
-                broker_refuse(b, r, &why, answer, ret_fd);
+                broker_refuse(b, ask, r, &why, answer, ret_fd);
                 return 0;
         }
         const Layer *layer = &b->layers[b->count - 1];

@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#define NAMES_COUNT 5
+#define NAMES_COUNT 7
 static const char *const names[NAMES_COUNT] = { "top.qcow2", "data.raw", "base.qcow2", "fifo",
-                                                "link" };
+                                                "link",      "d.001",    "d.002" };
 
 typedef struct Folder {
         char path[64];
@@ -33,7 +33,8 @@ static int folder_setup(void **state)
                 return -1;
         for (int i = 0; i < NAMES_COUNT; i++) {
                 snprintf(path, sizeof(path), "%s/%s", f->path, names[i]);
-                int r = strcmp(names[i], "fifo") == 0 ? mkfifo(path, 0600)
+                int r = strcmp(names[i], "fifo") == 0 || strcmp(names[i], "d.002") == 0
+                                ? mkfifo(path, 0600)
                         : strcmp(names[i], "link") == 0
                                 ? symlink("base.qcow2", path)
                                 : close(open(path, O_CREAT | O_WRONLY, 0600));
@@ -453,10 +454,40 @@ static void test_reasons_can_be_hidden(void **state)
         }
 }
 
+/* A disk in parts has to know where it ends; what else there is and what is not is nobody's affair. */
+static void test_a_part_that_is_missing(void **state)
+{
+        static const struct {
+                const char *top, *name;
+                int code;
+        } cases[] = {
+                { "d.001", "d.003", ENOENT },     { "d.001", "d.000", ENOENT },
+                { "d.001", "d.002", EACCES },     { "d.001", "d.0003", EACCES },
+                { "d.001", "d.03", EACCES },      { "d.001", "d.00a", EACCES },
+                { "d.001", "e.003", EACCES },     { "d.001", "x/d.003", EACCES },
+                { "d.001", "./d.003", EACCES },   { "top.qcow2", "top.qcow3", EACCES },
+                { "top.qcow2", "d.003", EACCES },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                BrokerRules rules = { .policy = REFERENCES_DIRECTORY, .hides_reasons = true };
+                MessageOpen question = ask(0, false, cases[c].name);
+                Broker b;
+                Message answer;
+                int fd = -1;
+                assert_int_equal(open_by(*state, cases[c].top, rules, &b, NULL), 0);
+                assert_int_equal(broker_answer(&b, &question, &answer, &fd, NULL), 0);
+                assert_int_equal(answer.kind, MESSAGE_REFUSED);
+                assert_int_equal(answer.error.code, cases[c].code);
+                broker_done(&b);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_layers_are_numbered_in_their_order),
+                cmocka_unit_test(test_a_part_that_is_missing),
                 cmocka_unit_test(test_refusals),
                 cmocka_unit_test(test_what_is_for_root_alone),
                 cmocka_unit_test(test_writing_belongs_to_the_top_alone),

@@ -30,6 +30,24 @@ static int chain_find_format(const ChainRequest *request,
         return 0;
 }
 
+/* A format that claims the file by its name. *ret stays as it is when none does. */
+static int chain_probe_name(const ChainRequest *request, Store *top, const Format **ret, Err *err)
+{
+        if (!request->opener || !request->file_name)
+                return 0;
+        for (const Format *const *f = request->formats; *f; f++) {
+                int r = (*f)->claims ? (*f)->claims(request->file_name, top, request->opener, err)
+                                     : 0;
+                if (r < 0)
+                        return err_prefix(err, r, "%s", (*f)->name);
+                if (r > 0) {
+                        *ret = *f;
+                        return 0;
+                }
+        }
+        return 0;
+}
+
 /* Raw is guessed only where nothing can be written: a guest who can write may plant a header for next time. */
 static int chain_probe(const ChainRequest *request, Store *top, const Format **ret, Err *err)
 {
@@ -37,11 +55,17 @@ static int chain_probe(const ChainRequest *request, Store *top, const Format **r
         int r = probe_format(request->formats, top, request->writable, &found, err);
         if (r < 0)
                 return r;
-        if (!found && request->writable && !request->for_check)
+        bool by_name = !found;
+        if (!found)
+                r = chain_probe_name(request, top, &found, err);
+        if (r < 0)
+                return r;
+        if (by_name && request->writable && !request->for_check)
                 return err_set(
                         err, EOPNOTSUPP,
                         "no format is recognised, and a raw disk is opened for writing only when "
-                        "it is named: --format=raw");
+                        "it is named: --format=%s",
+                        found ? found->name : "raw");
         *ret = found ? found : request->raw;
         return 0;
 }

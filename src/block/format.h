@@ -61,6 +61,10 @@ typedef struct Format {
         /* A second look when a magic matched: 1 it is ours, 0 it is not. No memory, no I/O. Optional. */
         int (*probe)(const Probe *p);
 
+        /* For a format without a magic, when a file is none of any other: is it, by its name and by what lies beside it, an image of
+         * this one? 1 it is, 0 it is not; an error: that cannot be told. Optional. */
+        int (*claims)(const char *file_name, Store *top, Opener *opener, Err *err);
+
         /* Parse and check everything that map needs. Reads n->store, n->writable, n->snapshot, n->cache; sets
          * n->size, n->granule, n->backing_name, n->backing_others, n->backing_format, n->state; may ask `opener` for further files
          * (it is NULL when nothing may be opened: then leave those out and serve nothing from them). */

@@ -54,6 +54,9 @@
  * chunks, which is some 6200 in an image of 1 TiB, and five for a segment. */
 #define LIMIT_EWF_SECTIONS (1 << 18)
 
+/* Parts of a raw disk, each of which stays open. Real ones: parts of 2 GiB, which is 1.7 TiB then. */
+#define LIMIT_SPLIT_PARTS 890
+
 /* Guest disk size: what off_t can say, less room for rounding up. */
 #define LIMIT_DISK_SIZE ((UINT64_C(1) << 63) - (UINT64_C(1) << 22))
 

@@ -8,6 +8,7 @@ extern const Format format_qed;
 extern const Format format_cloop;
 extern const Format format_ewf;
 extern const Format format_qcow2;
+extern const Format format_split;
 extern const Format format_vmdk;
 extern const Format format_vdi;
 extern const Format format_luks;
@@ -17,7 +18,8 @@ extern const Format format_vhdx;
 extern const Format format_parallels;
 
 const Format *const all_formats[] = {
-        &format_dmg, &format_sparseimage, &format_qcow, &format_qed,       &format_cloop,
-        &format_ewf, &format_qcow2,       &format_vmdk, &format_vdi,       &format_luks,
-        &format_vhd, &format_bochs,       &format_vhdx, &format_parallels, NULL,
+        &format_dmg,   &format_sparseimage, &format_qcow,      &format_qed,
+        &format_cloop, &format_ewf,         &format_qcow2,     &format_split,
+        &format_vmdk,  &format_vdi,         &format_luks,      &format_vhd,
+        &format_bochs, &format_vhdx,        &format_parallels, NULL,
 };

@@ -18,7 +18,7 @@ int fake_get_secret(Opener *o, Store *of, const char *what, Secret **ret, Err *e
 static int fake_refuse(
         Opener *o, Store *namer, const char *name, StoreMode mode, Store **ret, Err *err)
 {
-        return err_set(err, EACCES, "'%s' is not opened here", name);
+        return err_set(err, ENOENT, "'%s' is not there: nothing is", name);
 }
 
 Opener fake_key_opener = { .open = fake_refuse, .get_secret = fake_get_secret };

@@ -67,6 +67,7 @@ static int scene_chain(Scene *s, Node **ret, Err *err)
         ChainRequest request = { .formats = sample_formats,
                                  .raw = &format_raw,
                                  .opener = &s->shelf.opener,
+                                 .file_name = SAMPLE_FILE_NAME,
                                  .cache = s->cache };
         assert_int_equal(shelf_open(&s->shelf, "0", &top), 0);
         int r = chain_open(&request, top, ret, err);

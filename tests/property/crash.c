@@ -44,7 +44,7 @@ typedef struct Story {
 
 static Node *open_node(const Sample *sample, Store *s, Cache *c, bool writable)
 {
-        NodeOptions options = { .writable = writable, .cache = c };
+        NodeOptions options = { .writable = writable, .file_name = SAMPLE_FILE_NAME, .cache = c };
         Node *n = NULL;
         Err err = { "" };
         if (node_open(sample->format, s, &options, &fake_key_opener, &n, &err) < 0)

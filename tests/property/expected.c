@@ -152,7 +152,7 @@ static void expected_node_check(Expected *e, Store *s, bool leaks)
 
         assert_int_equal(cache_new(0, &c), 0);
         assert_int_equal(mem_store_copy(s, &copy), 0);
-        NodeOptions options = { .cache = c };
+        NodeOptions options = { .file_name = SAMPLE_FILE_NAME, .cache = c };
         if (node_open(e->sample->format, copy, &options, &fake_key_opener, &n, &err) < 0)
                 fail_msg("%s: %s", e->sample->name, err.text);
         TAKE(copy);

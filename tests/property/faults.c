@@ -101,6 +101,7 @@ static void open_again(Run *run, Node *n)
                                  .raw = &format_raw,
                                  .format_name = run->sample->format->name,
                                  .opener = &run->shelf.opener,
+                                 .file_name = SAMPLE_FILE_NAME,
                                  .cache = c };
         if (chain_open(&request, s, &again, &err) < 0)
                 fail_msg("%s", err.text);
@@ -158,6 +159,7 @@ static int live(Run *run)
                                  .writable = run->writes,
                                  .format_name = run->writes ? run->sample->format->name : NULL,
                                  .opener = &run->shelf.opener,
+                                 .file_name = SAMPLE_FILE_NAME,
                                  .cache = c };
         int r = chain_open(&request, s, &n, &err);
         if (r < 0) {
@@ -237,7 +239,7 @@ static void fill_up(const Sample *sample, uint64_t room)
         static Run run;
         _cleanup_cache_ Cache *c = NULL;
         _cleanup_node_ Node *n = NULL;
-        NodeOptions options = { .writable = true };
+        NodeOptions options = { .writable = true, .file_name = SAMPLE_FILE_NAME };
         uint64_t size = 0;
         Store *s = NULL;
         bool refused = false;

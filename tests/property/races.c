@@ -128,7 +128,7 @@ static void assert_outcome(Node *n)
 
 static Node *open_sample(const Sample *sample, Store *s, Cache *c)
 {
-        NodeOptions options = { .writable = true, .cache = c };
+        NodeOptions options = { .writable = true, .file_name = SAMPLE_FILE_NAME, .cache = c };
         Node *n = NULL;
         Err err = { "" };
         if (node_open(sample->format, s, &options, &fake_key_opener, &n, &err) < 0)

@@ -189,6 +189,7 @@ extern const Format format_qcow;
 extern const Format format_qed;
 extern const Format format_cloop;
 extern const Format format_ewf;
+extern const Format format_split;
 extern const Format format_qcow2;
 extern const Format format_vmdk;
 extern const Format format_vdi;
@@ -210,6 +211,7 @@ const Sample samples[] = {
         { "qed", &format_qed, true, true, qed_sample_make, NULL },
         { "cloop", &format_cloop, false, false, cloop_sample_make, NULL },
         { "ewf", &format_ewf, false, false, ewf_sample_make, NULL },
+        { "split", &format_split, true, false, split_sample_make, NULL },
         { "qcow2", &format_qcow2, true, true, qcow2_sample_make, audit_qcow2 },
         { "qcow2 extended", &format_qcow2, true, true, qcow2_extended_make, audit_qcow2 },
         { "qcow2 shared", &format_qcow2, true, true, qcow2_shared_make, audit_qcow2 },
@@ -234,10 +236,10 @@ const Sample samples[] = {
 };
 
 const Format *const sample_formats[] = {
-        &format_fake,      &format_qcow,  &format_qed,         &format_ewf,
-        &format_cloop,     &format_qcow2, &format_vmdk,        &format_vdi,
-        &format_luks,      &format_vhd,   &format_bochs,       &format_vhdx,
-        &format_parallels, &format_dmg,   &format_sparseimage, NULL,
+        &format_fake,        &format_split, &format_qcow, &format_qed,       &format_ewf,
+        &format_cloop,       &format_qcow2, &format_vmdk, &format_vdi,       &format_luks,
+        &format_vhd,         &format_bochs, &format_vhdx, &format_parallels, &format_dmg,
+        &format_sparseimage, NULL,
 };
 
 const char *sample_find_missing(void)

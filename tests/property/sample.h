@@ -17,6 +17,9 @@ enum {
         SAMPLE_SIZE = SAMPLE_GRANULES * SAMPLE_GRANULE,
 };
 
+/* What the files of images are called, for formats to which that matters. */
+#define SAMPLE_FILE_NAME "disk.001"
+
 typedef struct Audit Audit;
 
 typedef struct Sample {
@@ -39,6 +42,7 @@ extern const Sample samples[];
 extern const Format *const sample_formats[];
 
 /* sample-NAME.c */
+int split_sample_make(const char *name, const char *below, Store **ret);
 int ewf_sample_make(const char *name, const char *below, Store **ret);
 int cloop_sample_make(const char *name, const char *below, Store **ret);
 int dmg_sample_make(const char *name, const char *below, Store **ret);

@@ -10,7 +10,6 @@ need create_compressed_fs ewfacquirestream split
 
 MIB=$((1024 * 1024))
 SIZE=$((8 * MIB))
-SHOWN=()
 
 fill_file noise 3M
 truncate -s $SIZE source
@@ -37,14 +36,6 @@ fingerprints()
     done
 }
 
-# knows FORMAT: this build has a driver for it.
-knows()
-{
-    local said
-    said=$("$RAWVIEW" info -f "$1" source 2>&1) || true
-    [[ $said != *"format '$1' is not known"* ]]
-}
-
 # reads NAME IMAGE FILE…: NAME is what info calls the format.
 reads()
 {
@@ -59,7 +50,6 @@ reads()
     dd if="$image" bs=12288 iflag=direct status=none | cmp - source
     down view
     equal "the files, only read" "$(fingerprints "$@")" "$before"
-    SHOWN+=("$name")
 }
 
 # writes FORMAT IMAGE: both the view and `written`.
@@ -78,7 +68,6 @@ qemu()
 {
     local format=$1 name=$2 options=$3 writable=$4 with=() status=0
     step "$format ${options:-}"
-    knows "$format" || return 0
     [[ -z $options ]] || with=(-o "$options")
     rm -rf image
     mkdir image
@@ -98,14 +87,14 @@ qemu qcow qcow '' yes
 qemu qed qed '' yes
 qemu vdi vdi '' yes
 qemu vdi vdi static=on yes
-qemu vmdk vmdk subformat=monolithicSparse no
-qemu vmdk vmdk subformat=monolithicFlat no
-qemu vmdk vmdk subformat=twoGbMaxExtentSparse no
-qemu vmdk vmdk subformat=twoGbMaxExtentFlat no
+qemu vmdk vmdk subformat=monolithicSparse yes
+qemu vmdk vmdk subformat=monolithicFlat yes
+qemu vmdk vmdk subformat=twoGbMaxExtentSparse yes
+qemu vmdk vmdk subformat=twoGbMaxExtentFlat yes
 qemu vmdk vmdk subformat=streamOptimized no
-qemu vhd vpc subformat=dynamic,force_size=on no
-qemu vhdx vhdx '' no
-qemu parallels parallels '' no
+qemu vhd vpc subformat=dynamic,force_size=on yes
+qemu vhdx vhdx '' yes
+qemu parallels parallels '' yes
 
 step cloop
 rm -rf image
@@ -134,6 +123,3 @@ writes split image/disk.001
 cat image/disk.* | cmp - written
 mv image/disk.002 gone
 refused 1 "before 'disk.003' is missing" "$RAWVIEW" mount -f split image/disk.001
-
-echo "shown: ${SHOWN[*]}"
-((${#SHOWN[@]} >= 10)) || fail "only these were shown: ${SHOWN[*]}"

@@ -357,21 +357,33 @@ static void test_encrypted(void **state)
 {
         static Image i;
         Info info = { 0 };
+        uint8_t byte;
         Opened o;
 
         begin(&i, 1);
+        pack(&i, 1, 'p');
         put32(&i, CRYPT, 1);
+        /* Nobody has a passphrase, and nobody may write. */
         open_any(&i, false, &o);
+        assert_int_equal(o.r, -ENOKEY);
+        close_all(&o);
+        open_any(&i, true, &o);
         assert_int_equal(o.r, -EOPNOTSUPP);
         assert_non_null(strstr(o.err.text, "AES"));
         close_all(&o);
 
-        put32(&i, CRYPT, 0);
-        open_good(&i, false, &o);
+        /* It can be described all the same. */
+        o = (Opened){ 0 };
+        assert_int_equal(cache_new(0, &o.cache), 0);
+        assert_int_equal(mem_store_new(i.bytes, i.len, &o.store), 0);
+        NodeOptions options = { .cache = o.cache, .stays_locked = true };
+        assert_int_equal(node_open(&format_qcow, o.store, &options, NULL, &o.node, &o.err), 0);
         assert_int_equal(format_qcow.describe(o.node, &info), 0);
         assert_int_equal(info.cluster_size, CLUSTER);
-        assert_false(info.encrypted);
+        assert_true(info.encrypted);
         info_done(&info);
+        assert_int_equal(node_read(o.node, &byte, 1, 0), -ENOKEY);
+        assert_byte(&o, CLUSTER, 'p');
         close_all(&o);
 }
 

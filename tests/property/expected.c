@@ -14,7 +14,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -137,17 +136,13 @@ void expected_check(Expected *e, Node *n)
         e->size = e->perhaps_size = size;
 }
 
-static void dbg(void *a, const char *t)
-{
-        fprintf(stderr, "TELL %s\n", t);
-}
 /* What the format's own check says of a copy. */
 static void expected_node_check(Expected *e, Store *s, bool leaks)
 {
         _cleanup_cache_ Cache *c = NULL;
         _cleanup_store_ Store *copy = NULL;
         _cleanup_node_ Node *n = NULL;
-        CheckReport report = { .repair = CHECK_LOOK, .tell = dbg };
+        CheckReport report = { .repair = CHECK_LOOK };
         Err err = { "" };
 
         assert_int_equal(cache_new(0, &c), 0);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # VMDK, for model.sh, which has the functions used here.
 
 # vmdk_info IMAGE: what info says is what qemu-img says.

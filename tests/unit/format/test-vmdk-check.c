@@ -86,6 +86,24 @@ static void test_leaks_are_mended(void **state)
         assert_int_equal(r.allocated_clusters, 1);
 }
 
+/* A redundant table is in use even where the first directory has none, and is not cut off. Found by fuzz `vmdk`. */
+static void test_a_redundant_table_alone_stays(void **state)
+{
+        char text[1024];
+        VmdkImage i;
+
+        vmdk_image_begin(&i, 20);
+        vmdk_image_map(&i, 0, 16);
+        vmdk_image_put(&i, VMDK_IMAGE_GD + 4, 4, 0);
+        vmdk_image_put(&i, VMDK_IMAGE_RGD + 4, 4, 40);
+        CheckReport r = check(&i, CHECK_REPAIR_LEAKS, text);
+        assert_int_equal(r.corruptions, 0);
+        assert_int_equal(r.image_end, 40 * 512 + 16 * 4);
+        /* Two in front of it, one behind it. */
+        assert_int_equal(r.leaks, 2);
+        assert_int_equal(r.leaks_fixed, (64 - 41) / 8);
+}
+
 /* Where anything is damaged, nothing is thrown away. */
 static void test_damage_is_left_alone(void **state)
 {
@@ -131,6 +149,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_found),
                 cmocka_unit_test(test_leaks_are_mended),
+                cmocka_unit_test(test_a_redundant_table_alone_stays),
                 cmocka_unit_test(test_damage_is_left_alone),
                 cmocka_unit_test(test_a_snapshot_of_esx),
         };

@@ -115,6 +115,8 @@ static int walk_tables(VmdkScan *s, const VmdkVisitor *v)
                                            &copy_pos);
                 if (r >= 0 && pos != 0)
                         r = walk_table(s, v, i, pos, copy_pos);
+                else if (r >= 0 && copy_pos != 0 && v->piece)
+                        r = v->piece(s, "redundant grain table", i, copy_pos, vmdk_table_len(x));
                 if (r >= 0)
                         r = vmdk_worked(s, 1);
         }

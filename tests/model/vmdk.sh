@@ -36,9 +36,9 @@ group_vmdk_read()
             vmdk_reads a
             vmdk_info a
         done
-        if python3 -c 'import VMDKstream' 2>/dev/null; then
+        if /usr/bin/python3 -c 'import VMDKstream' 2>/dev/null; then
             begin "made by VMDKstream, $size"
-            python3 "$HERE/vmdk-stream.py" "$W/out/source" a >/dev/null
+            /usr/bin/python3 "$HERE/vmdk-stream.py" "$W/out/source" a >/dev/null
             vmdk_reads a
         elif [[ ${CI:-} ]]; then
             fail "python3-vmdkstream is missing"

@@ -199,20 +199,20 @@ static int chain_find_file(
         return 0;
 }
 
-/* The first of all names under which a file can be had. When there is none, what became of the first counts. */
+/* The first of all names under which a file can be had. When there is none, what became of the last one counts: it is the
+ * plainest, and what the opener says of a refusal is always said of the last. */
 static int chain_find_any_file(const ChainRequest *request, const Node *n, Below *ret, Err *err)
 {
         size_t i = 0;
 
         int r = chain_find_file(request, n, n->backing_name, ret, err);
-        if (r >= 0 || !n->backing_others)
+        if (r >= 0 || !n->backing_others || !n->backing_others[0])
                 return r;
-        for (; n->backing_others[i]; i++)
-                if (chain_find_file(request, n, n->backing_others[i], ret, NULL) >= 0)
-                        return 0;
-        Err first = err ? *err : (Err){ "" };
-        return err_set(err, -r, "%s; nor can it be had as '%s', the last of %zu names", first.text,
-                       n->backing_others[i - 1], i + 1);
+        for (; r < 0 && n->backing_others[i]; i++)
+                r = chain_find_file(request, n, n->backing_others[i], ret, err);
+        return r < 0 ? err_prefix(err, r, "of its %zu names the last is '%s'", i + 1,
+                                  n->backing_others[i - 1])
+                     : 0;
 }
 
 /* The layer that `n` names; `top` begins the chain that ends with `n`. */

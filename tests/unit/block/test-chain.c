@@ -351,8 +351,8 @@ static void test_a_layer_may_have_several_names(void **state)
                 { { NULL },
                   "dd",
                   ENOENT,
-                  "backing file 'first': cannot open it: No such file or directory; nor can it be had as "
-                  "'third', the last of 3 names" },
+                  "backing file 'first': of its 3 names the last is 'third': cannot open it: No such file or "
+                  "directory" },
                 { { "third" },
                   "d.",
                   EBADMSG,

@@ -65,7 +65,8 @@ int look_is_dead(int parent, const char *name)
         return r == -EACCES ? 0 : r;
 }
 
-/* A view that its own mode or owner keeps us from reading is measured only. */
+/* A view that its own mode or owner keeps us from reading is measured only. One whose image is damaged where it begins is a
+ * view all the same: the rest of it is what somebody wants. */
 static int look_first(const void *name, int parent, void *result)
 {
         char buf[LOOK_READ_LEN];
@@ -78,7 +79,7 @@ static int look_first(const void *name, int parent, void *result)
                 return 0;
         if (fd < 0)
                 return fd;
-        return read(fd, buf, sizeof(buf)) < 0 ? -errno : 0;
+        return read(fd, buf, sizeof(buf)) < 0 && errno != EIO ? -errno : 0;
 }
 
 int look_start_first(int parent, const char *name, Attempt *ret)

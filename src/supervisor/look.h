@@ -42,7 +42,7 @@ typedef struct LookUse {
 int look_is_dead(int parent, const char *name);
 
 /* Opens, measures and reads the view; the size that the kernel learns by that is what loop devices ask for. The name
- * must stay until the attempt is finished; its result is a LookResult. */
+ * must stay until the attempt is finished; its result is a LookResult. That the server cannot read there (EIO) is an answer. */
 int look_start_first(int parent, const char *name, Attempt *ret);
 
 /* The result is a LookAnswer. What the server answers with an error counts as answered, too; fails with ENOTCONN and the

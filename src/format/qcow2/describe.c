@@ -51,12 +51,11 @@ static int qcow2_describe_facts(const Qcow2 *q, Info *info)
                 r = info_add_text(info, "data-file", q->data_name);
                 if (r < 0)
                         return r;
-                r = info_add_bool(info, "data-file-raw",
-                                  h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW);
-                if (r < 0)
-                        return r;
         }
         r = qcow2_describe_encryption(q, info);
+        if (r >= 0 && q->data_name)
+                r = info_add_bool(info, "data-file-raw",
+                                  h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW);
         if (r < 0)
                 return r;
         r = info_add_bool(info, "corrupt", h->incompatible & QCOW2_INCOMPATIBLE_CORRUPT);

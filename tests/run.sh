@@ -4,7 +4,7 @@
 #   plain   gcc, warnings are errors                 unit format property fuzz model crash integration lint system vm
 #   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
-#   clang   clang, warnings are errors               unit format
+#   clang   clang, warnings are errors               unit property
 #   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 12 seconds
 # With CI=true a test of integration, system or vm that is skipped, and a missing piece that they need, are failures.
 set -euo pipefail
@@ -172,7 +172,7 @@ if any "$tsan"; then
     CC=gcc build tsan -Db_sanitize=thread -Db_lundef=false && run tsan "$tsan" setarch -R
 fi
 
-clang="unit format"
+clang="unit property"
 if any "$clang"; then
     printf '\n== clang: warnings are errors\n'
     CC=clang build clang --werror && run clang "$clang"

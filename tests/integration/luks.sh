@@ -104,6 +104,12 @@ printf x | dd of=two.luks bs=1 seek=21000 conv=notrunc status=none
 "$RAWVIEW" check two.luks >checked 2>&1 && fail "a damaged copy was not seen"
 grep -q 'second copy of the header: its checksum is wrong' checked || fail "$(cat checked)"
 
+[[ $SANITIZE == none ]] || {
+    echo "   memory is left out: a sanitizer keeps copies of its own, and terabytes of addresses"
+    STEP=end
+    no_mount_left
+    exit 0
+}
 # count_in FILE PID: how often its contents are in the memory of that process.
 count_in()
 {

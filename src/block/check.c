@@ -4,6 +4,7 @@
 #include "block/node.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,4 +81,14 @@ void check_tell(CheckReport *report, const char *fmt, ...)
         va_start(args, fmt);
         check_tell_list(report, fmt, args);
         va_end(args);
+}
+
+int check_refuse_unclean(const CheckReport *report, Err *err)
+{
+        if (report->corruptions == 0)
+                return 0;
+        return err_set(err, EUCLEAN,
+                       "the image was not closed cleanly, and %" PRIu64
+                       " errors are left after its repair; `rawview check` lists them",
+                       report->corruptions);
 }

@@ -49,3 +49,7 @@ void check_leak(CheckReport *report, const char *fmt, ...) __attribute__((format
 
 /* For drivers: a sentence that counts nothing. */
 void check_tell(CheckReport *report, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* For drivers, when an image that was not closed cleanly has been repaired before it is written to: EUCLEAN where corruptions
+ * are left, with a sentence that counts them. */
+int check_refuse_unclean(const CheckReport *report, Err *err);

@@ -184,10 +184,5 @@ int parallels_repair_unclean(Node *n, Err *err)
                 return err_set(err, -r,
                                "the image was not closed cleanly, and cannot be repaired: %s",
                                report.err.text);
-        if (report.corruptions > 0)
-                return err_set(err, EUCLEAN,
-                               "the image was not closed cleanly, and %" PRIu64
-                               " errors are left after its repair; `rawview check` lists them",
-                               report.corruptions);
-        return 0;
+        return check_refuse_unclean(&report, err);
 }

@@ -378,10 +378,5 @@ int qed_repair(Node *n, Err *err)
                 return err_set(err, -r,
                                "the image was not closed cleanly, and cannot be checked: %s",
                                report.err.text);
-        if (report.corruptions > 0)
-                return err_set(err, EUCLEAN,
-                               "the image was not closed cleanly, and %" PRIu64
-                               " errors are left after its repair; `rawview check` lists them",
-                               report.corruptions);
-        return 0;
+        return check_refuse_unclean(&report, err);
 }

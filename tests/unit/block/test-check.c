@@ -146,12 +146,28 @@ static void test_what_cannot_be_completed(void **state)
         assert_string_equal(report.err.text, "the format fake has nothing that could be checked");
 }
 
+static void test_what_a_repair_has_left(void **state)
+{
+        CheckReport report = { .leaks = 7, .corruptions_fixed = 2 };
+        Err err = { "" };
+
+        assert_int_equal(check_refuse_unclean(&report, &err), 0);
+        assert_string_equal(err.text, "");
+        report.corruptions = 3;
+        assert_int_equal(check_refuse_unclean(&report, &err), -EUCLEAN);
+        assert_string_equal(
+                err.text,
+                "the image was not closed cleanly, and 3 errors are left after its repair; "
+                "`rawview check` lists them");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_findings_are_counted_and_told),
                 cmocka_unit_test(test_who_may_repair),
                 cmocka_unit_test(test_what_cannot_be_completed),
+                cmocka_unit_test(test_what_a_repair_has_left),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

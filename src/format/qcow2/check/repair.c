@@ -10,7 +10,6 @@
 #include "format/qcow2/check/check.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #define _cleanup_check_ _cleanup_(qcow2_check_done)
@@ -382,10 +381,5 @@ int qcow2_repair_dirty(Node *n, Err *err)
                 return err_set(err, -r,
                                "the image was not closed cleanly, and cannot be repaired: %s",
                                report.err.text);
-        if (report.corruptions > 0)
-                return err_set(err, EUCLEAN,
-                               "the image was not closed cleanly, and %" PRIu64
-                               " errors are left after its repair; `rawview check` lists them",
-                               report.corruptions);
-        return 0;
+        return check_refuse_unclean(&report, err);
 }

@@ -7,6 +7,12 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+        /* What is never written to takes no memory, and no time to copy. */
+        CHUNK_SIZE = 64 << 10,
+        CHUNK_COUNT = MEM_STORE_MAX / CHUNK_SIZE,
+};
+
 typedef struct MemStore {
         Store store;
         /* Fixed before other threads know it. */
@@ -14,41 +20,116 @@ typedef struct MemStore {
         bool poor;
 
         pthread_mutex_t lock;
-        uint8_t *bytes;        /* guarded by lock */
-        size_t size, capacity; /* guarded by lock; from size on all bytes are zero */
-        uint64_t limit;        /* guarded by lock */
+        uint8_t *chunks[CHUNK_COUNT]; /* guarded by lock; each owned, NULL: all zeroes */
+        uint64_t size;                /* guarded by lock; from size on all bytes are zero */
+        uint64_t limit;               /* guarded by lock */
 } MemStore;
+
+/* The part of a range that lies in one chunk. */
+typedef struct MemPart {
+        size_t chunk, at, len;
+} MemPart;
 
 static MemStore *mem_store(Store *s)
 {
         return (MemStore *)s;
 }
 
-/* The functions down to mem_write want the lock. */
-
-static int mem_reserve(MemStore *m, size_t size)
+static MemPart mem_first_part(uint64_t pos, uint64_t len)
 {
-        if (size <= m->capacity)
-                return 0;
-        size_t capacity = (size_t)u64_max(size, 2 * m->capacity);
-        uint8_t *grown = realloc(m->bytes, capacity);
-        if (!grown)
-                return -ENOMEM;
-        memset(grown + m->capacity, 0, capacity - m->capacity);
-        m->bytes = grown;
-        m->capacity = capacity;
-        return 0;
+        size_t at = (size_t)(pos % CHUNK_SIZE);
+
+        return (MemPart){ (size_t)(pos / CHUNK_SIZE), at, (size_t)u64_min(len, CHUNK_SIZE - at) };
 }
+
+/* The functions down to mem_page_is_hole want the lock. */
 
 static int mem_grow(MemStore *m, uint64_t size)
 {
         if (size > MEM_STORE_MAX || (size > m->limit && size > m->size))
                 return -ENOSPC;
-        int r = mem_reserve(m, (size_t)size);
-        if (r < 0)
-                return r;
-        m->size = (size_t)u64_max(m->size, size);
+        m->size = u64_max(m->size, size);
         return 0;
+}
+
+static uint64_t mem_len_inside(const MemStore *m, uint64_t pos, uint64_t len)
+{
+        return u64_min(len, m->size - u64_min(pos, m->size));
+}
+
+/* Of bytes that lie within the size. */
+static void mem_get(const MemStore *m, uint8_t *to, uint64_t len, uint64_t pos)
+{
+        while (len > 0) {
+                MemPart p = mem_first_part(pos, len);
+                if (m->chunks[p.chunk])
+                        memcpy(to, m->chunks[p.chunk] + p.at, p.len);
+                else
+                        memset(to, 0, p.len);
+                to += p.len;
+                pos += p.len;
+                len -= p.len;
+        }
+}
+
+/* Within the size; what was put before an ENOMEM stays. */
+static int mem_put(MemStore *m, const uint8_t *from, uint64_t len, uint64_t pos)
+{
+        while (len > 0) {
+                MemPart p = mem_first_part(pos, len);
+                uint8_t **chunk = &m->chunks[p.chunk];
+                if (!*chunk)
+                        *chunk = calloc(1, CHUNK_SIZE);
+                if (!*chunk)
+                        return -ENOMEM;
+                memcpy(*chunk + p.at, from, p.len);
+                from += p.len;
+                pos += p.len;
+                len -= p.len;
+        }
+        return 0;
+}
+
+static void mem_clear(MemStore *m, uint64_t pos, uint64_t len)
+{
+        while (len > 0) {
+                MemPart p = mem_first_part(pos, len);
+                if (p.len == CHUNK_SIZE) {
+                        free(m->chunks[p.chunk]);
+                        m->chunks[p.chunk] = NULL;
+                } else if (m->chunks[p.chunk]) {
+                        memset(m->chunks[p.chunk] + p.at, 0, p.len);
+                }
+                pos += p.len;
+                len -= p.len;
+        }
+}
+
+static bool mem_is_zero(const uint8_t *bytes, size_t len)
+{
+        /* All bytes are 0 when the first is, and each is as the one before. */
+        return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+}
+
+static int mem_put_sparse(MemStore *m, const uint8_t *from, size_t len)
+{
+        int r = 0;
+
+        for (size_t pos = 0; r >= 0 && pos < len; pos += CHUNK_SIZE) {
+                size_t part = (size_t)u64_min(len - pos, CHUNK_SIZE);
+                if (!mem_is_zero(from + pos, part))
+                        r = mem_put(m, from + pos, part, pos);
+        }
+        return r;
+}
+
+/* Is the page at `pos`, as far as there is one, all zero? */
+static bool mem_page_is_hole(const MemStore *m, uint64_t pos)
+{
+        MemPart p = mem_first_part(round_down(pos, MEM_STORE_PAGE), MEM_STORE_PAGE);
+
+        return pos >= m->size || !m->chunks[p.chunk] ||
+               mem_is_zero(m->chunks[p.chunk] + p.at, MEM_STORE_PAGE);
 }
 
 static int mem_read(Store *s, void *buf, size_t len, uint64_t pos, size_t *ret_done)
@@ -57,10 +138,8 @@ static int mem_read(Store *s, void *buf, size_t len, uint64_t pos, size_t *ret_d
 
         LOCKED(&m->lock)
         {
-                size_t done = (size_t)u64_min(len, m->size - u64_min(pos, m->size));
-                if (done > 0)
-                        memcpy(buf, m->bytes + pos, done);
-                *ret_done = done;
+                *ret_done = (size_t)mem_len_inside(m, pos, len);
+                mem_get(m, buf, *ret_done, pos);
         }
         return 0;
 }
@@ -79,7 +158,7 @@ static int mem_write(Store *s, const void *buf, size_t len, uint64_t pos)
                 int r = mem_grow(m, end);
                 if (r < 0)
                         return r;
-                memcpy(m->bytes + pos, buf, len);
+                return mem_put(m, buf, len, pos);
         }
         return 0;
 }
@@ -104,8 +183,8 @@ static int mem_set_size(Store *s, uint64_t size)
                 int r = mem_grow(m, size);
                 if (r < 0)
                         return r;
-                memset(m->bytes + size, 0, m->size - (size_t)size);
-                m->size = (size_t)size;
+                mem_clear(m, size, m->size - size);
+                m->size = size;
         }
         return 0;
 }
@@ -115,42 +194,28 @@ static int mem_sync(Store *s)
         return 0;
 }
 
-static int mem_clear(MemStore *m, uint64_t pos, uint64_t len)
+static int mem_clear_inside(MemStore *m, uint64_t pos, uint64_t len)
 {
         LOCKED(&m->lock)
         {
-                size_t inside = (size_t)u64_min(len, m->size - u64_min(pos, m->size));
-                if (inside > 0)
-                        memset(m->bytes + pos, 0, inside);
+                mem_clear(m, pos, mem_len_inside(m, pos, len));
         }
         return 0;
 }
 
 static int mem_punch(Store *s, uint64_t pos, uint64_t len)
 {
-        return mem_store(s)->poor ? -EOPNOTSUPP : mem_clear(mem_store(s), pos, len);
+        return mem_store(s)->poor ? -EOPNOTSUPP : mem_clear_inside(mem_store(s), pos, len);
 }
 
 static int mem_zero(Store *s, uint64_t pos, uint64_t len)
 {
-        return mem_store(s)->poor ? -EOPNOTSUPP : mem_clear(mem_store(s), pos, len);
+        return mem_store(s)->poor ? -EOPNOTSUPP : mem_clear_inside(mem_store(s), pos, len);
 }
 
 static int mem_allocate(Store *s, uint64_t pos, uint64_t len)
 {
         return mem_store(s)->poor ? -EOPNOTSUPP : 0;
-}
-
-/* Is the page at `pos`, as far as there is one, all zero? Wants the lock. */
-static bool mem_page_is_hole(const MemStore *m, uint64_t pos)
-{
-        size_t start = (size_t)round_down(pos, MEM_STORE_PAGE);
-        size_t end = (size_t)u64_min(start + MEM_STORE_PAGE, m->size);
-
-        /* All bytes are 0 when the first is, and each is as the one before. */
-        return start >= end ||
-               (m->bytes[start] == 0 &&
-                memcmp(m->bytes + start, m->bytes + start + 1, end - start - 1) == 0);
 }
 
 static int mem_find_run(Store *s, uint64_t pos, StoreRun *ret)
@@ -186,7 +251,7 @@ static void mem_free(Store *s)
 {
         MemStore *m = mem_store(s);
         pthread_mutex_destroy(&m->lock);
-        free(m->bytes);
+        mem_clear(m, 0, MEM_STORE_MAX);
         free(m);
 }
 
@@ -216,14 +281,28 @@ int mem_store_new(const void *bytes, size_t len, Store **ret)
         pthread_mutex_init(&m->lock, NULL);
 
         int r = mem_grow(m, len);
+        if (r >= 0 && bytes)
+                r = mem_put_sparse(m, bytes, len);
         if (r < 0) {
                 mem_free(&m->store);
                 return r;
         }
-        if (bytes && len > 0)
-                memcpy(m->bytes, bytes, len);
         *ret = &m->store;
         return 0;
+}
+
+static int mem_copy_from(MemStore *m, Store *s)
+{
+        _cleanup_free_ uint8_t *buf = malloc(CHUNK_SIZE);
+        int r = buf ? 0 : -ENOMEM;
+
+        for (uint64_t pos = 0; r >= 0 && pos < m->size; pos += CHUNK_SIZE) {
+                MemPart p = mem_first_part(pos, m->size - pos);
+                r = store_read(s, buf, p.len, pos);
+                if (r >= 0 && !mem_is_zero(buf, p.len))
+                        r = mem_put(m, buf, p.len, pos);
+        }
+        return r;
 }
 
 int mem_store_copy(Store *s, Store **ret)
@@ -240,7 +319,7 @@ int mem_store_copy(Store *s, Store **ret)
         if (r < 0)
                 return r;
         /* Nobody else knows the copy yet. */
-        r = store_read(s, mem_store(copy)->bytes, (size_t)size, 0);
+        r = mem_copy_from(mem_store(copy), s);
         if (r < 0)
                 return r;
         *ret = TAKE(copy);

@@ -18,7 +18,7 @@ int shelf_open(Shelf *s, const char *name, Store **ret)
                 i++;
         if (i == s->count)
                 return -ENOENT;
-        int r = mem_store_new(s->items[i].bytes, s->items[i].len, &inner);
+        int r = mem_store_copy(s->items[i].store, &inner);
         if (r < 0)
                 return r;
         if (s->items[i].inode != 0)
@@ -54,7 +54,7 @@ void shelf_done(Shelf *s)
 {
         for (size_t i = 0; i < s->count; i++) {
                 free(s->items[i].name);
-                free(s->items[i].bytes);
+                store_free(s->items[i].store);
         }
         shelf_init(s);
 }
@@ -62,20 +62,12 @@ void shelf_done(Shelf *s)
 int shelf_put(Shelf *s, const char *name, uint64_t inode, Store *store)
 {
         _cleanup_store_ Store *taken = store;
-        uint64_t size = 0;
+        _cleanup_free_ char *copy = strdup(name);
 
         if (s->count == SHELF_MAX)
                 return -ENOSPC;
-        int r = store_get_size(taken, &size);
-        if (r < 0)
-                return r;
-        _cleanup_free_ uint8_t *bytes = malloc((size_t)size + 1);
-        _cleanup_free_ char *copy = strdup(name);
-        if (!bytes || !copy)
+        if (!copy)
                 return -ENOMEM;
-        r = store_read(taken, bytes, (size_t)size, 0);
-        if (r < 0)
-                return r;
-        s->items[s->count++] = (ShelfItem){ TAKE(copy), TAKE(bytes), (size_t)size, inode };
+        s->items[s->count++] = (ShelfItem){ TAKE(copy), TAKE(taken), inode };
         return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An Opener that gives out stores by name from a shelf, for tests. The shelf owns the bytes, each open gets a store of
- * its own on a copy. One thread.
+ * An Opener that gives out stores by name from a shelf, for tests: each open gets a copy of what the shelf owns. One
+ * thread.
  */
 #pragma once
 
@@ -16,8 +16,7 @@ enum {
 
 typedef struct ShelfItem {
         char *name;
-        uint8_t *bytes; /* owned */
-        size_t len;
+        Store *store;   /* owned */
         uint64_t inode; /* 0: one of its own for each open */
 } ShelfItem;
 
@@ -32,7 +31,7 @@ typedef struct Shelf {
 void shelf_init(Shelf *s);
 void shelf_done(Shelf *s);
 
-/* Copies what `store` holds under that name. Takes `store` in any case. */
+/* From now on that name stands for what `store` holds. Takes `store` in any case. */
 int shelf_put(Shelf *s, const char *name, uint64_t inode, Store *store);
 
 /* What opening that name from outside gives. ENOENT: it is not there. */

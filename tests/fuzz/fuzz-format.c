@@ -103,9 +103,8 @@ static Node *open_top(Scene *s, bool writable, bool for_check)
 {
         Store *store = NULL;
 
-        if (mem_store_new(s->files.file[0].bytes, s->files.file[0].len, &store) < 0)
+        if (shelf_open(&s->shelf, s->files.file[0].name, &store) < 0)
                 return NULL;
-        mem_store_set_inode(store, 1);
         return open_store(s, store, writable, for_check);
 }
 

@@ -43,25 +43,25 @@ void unit_text_put_word(FILE *out, const char *text)
         fputc('"', out);
 }
 
-/* Parts of a path that are nothing or "." do not count. */
+/* Parts of a path that are nothing or "." do not count. A folder of devices alone is none. */
 static int unit_text_put_device(FILE *out, const char *path, Err *err)
 {
-        bool first = true;
+        unsigned count = 0;
 
         for (const char *part = path + strspn(path, "/"); *part; part += strspn(part, "/")) {
                 size_t len = strcspn(part, "/");
                 if (len == 2 && strncmp(part, "..", 2) == 0)
                         return err_set(err, EINVAL, "'%s' has '..' in it", path);
                 if (len != 1 || part[0] != '.') {
-                        if (!first)
+                        if (count > 0)
                                 fputc('-', out);
                         for (size_t i = 0; i < len; i++)
-                                unit_name_put(out, part[i], first && i == 0);
-                        first = false;
+                                unit_name_put(out, part[i], count == 0 && i == 0);
+                        count++;
                 }
                 part += len;
         }
-        if (first)
+        if (count < 2)
                 return err_set(err, EINVAL, "'%s' is no device", path);
         fputs(".device", out);
         return 0;

@@ -129,6 +129,8 @@ static void test_devices(void **state)
                 { "/dev/\xc3\xa4", "dev-\\xc3\\xa4.device" },
                 { "/dev/../srv/x", NULL },
                 { "/dev/..", NULL },
+                { "/dev/", NULL },
+                { "/dev/./", NULL },
                 { "//", NULL },
                 { "/dev/...", "dev-....device" },
         };

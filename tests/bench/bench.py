@@ -54,6 +54,8 @@ class Disks:
 
     def make_full(self, target):
         """Every cluster allocated, with random bytes; made once and then only written in place."""
+        if target.format == "nothing":
+            return self.make_nothing(target, "full", self.settings.size)
         if target.name not in self.full:
             if not os.path.exists(self.content):
                 self.make_content()
@@ -68,7 +70,15 @@ class Disks:
             return self.make_full(target)
         path = self.path(target, kind)
         size = SPARSE_SIZE if kind == "sparse" else self.settings.size
+        if target.format == "nothing":
+            return self.make_nothing(target, kind, size)
         output_of("qemu-img", "create", "-q", "-f", target.format, path, str(size))
+        return path
+
+    def make_nothing(self, target, kind, size):
+        path = self.path(target, kind)
+        with open(path, "wb") as f:
+            f.truncate(size)
         return path
 
     def let_go(self, path):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is measured: the plain file, rawview, and QEMU's storage daemon, each as a file that fio can open.
+"""What is measured: the plain file, a FUSE server that does nothing, rawview, and QEMU's storage daemon, each as a file
+that fio can open.
 
 A new target is a class with the methods of Target, and one line in find_targets().
 """
@@ -108,6 +109,23 @@ class RawviewRaw(Rawview):
     format = "raw"
 
 
+class Null(Target):
+    """A FUSE file server that only answers: the limit of the transport. Of its image only the size matters."""
+
+    name, title = "null", "null server"
+    format = "nothing"
+    keep_cache = False
+
+    def __init__(self, program):
+        self.program = program
+
+    def version(self):
+        return "zeroes over FUSE, libfuse " + output_of("fusermount3", "--version").split()[-1]
+
+    def open(self, image, point, writable):
+        return point, Daemon([self.program, str(os.path.getsize(image)), point], point)
+
+
 class StorageDaemon(Target):
     name, title = "qsd", "QSD of this machine"
     format = "qcow2"
@@ -153,6 +171,9 @@ class StorageDaemonOfTree(StorageDaemon):
 def find_targets(build, tree):
     """Those that this machine has, in the order of the table."""
     targets = [Target(), Rawview(build), RawviewRaw(build)]
+    null_server = os.path.join(build, "tests", "bench", "null-server")
+    if os.path.exists(null_server):
+        targets.insert(1, Null(null_server))
     daemon = shutil.which("qemu-storage-daemon")
     if daemon:
         targets.append(StorageDaemon([daemon]))

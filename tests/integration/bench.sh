@@ -6,15 +6,16 @@ need fio
 
 bench=$HERE/../bench/bench.py
 build=$W/build
-mkdir -p "$build/src"
+mkdir -p "$build/src" "$build/tests"
 ln -s "$RAWVIEW" "$build/src/rawview"
+ln -s "$BENCH_PROGRAMS" "$build/tests/bench"
 
-step "three jobs, two targets"
-"$PYTHON" "$bench" "$build" --runs 1 --seconds 1 --size 8 --targets host,rawview read randread-32 alloc >"$W/out" ||
+step "three jobs, three targets"
+"$PYTHON" "$bench" "$build" --runs 1 --seconds 1 --size 8 --targets host,null,rawview read randread-32 alloc >"$W/out" ||
     fail "the bench failed: $(cat "$W/out")"
 json=$build/bench/bench.json
 equal "failures" "$(jq '.failures | length' "$json")" 0
-equal "figures over 0" "$(jq '[.figures[][] | select(.median > 0)] | length' "$json")" 6
+equal "figures over 0" "$(jq '[.figures[][] | select(.median > 0)] | length' "$json")" 9
 grep -q '^randread-32 ' "$W/out" || fail "no line of the table: $(cat "$W/out")"
 grep -q '^alloc: at least 0.8 x plain file: .* (.*)$' "$W/out" || fail "no word about a goal: $(cat "$W/out")"
 "$PYTHON" -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$build/bench/bench.svg" ||

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Unpacking what deflate packed (RFC 1951), bare or as a zlib stream (RFC 1950). Any thread; a call has some 40 KiB of memory
- * of its own and keeps none, whatever the input says.
+ * of its own and keeps none, whatever the input says. With libdeflate, which is faster, a stream may
+ * also count more symbols in its codes than there are, as long as it uses none of them.
  */
 #pragma once
 

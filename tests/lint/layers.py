@@ -48,6 +48,7 @@ LIBRARIES = {
     "json-c/": {"block", "cli", "crypto", "view"},
     "json.h": {"block", "cli", "view"},
     "zlib.h": {"codec", "format"},
+    "libdeflate.h": {"codec"},
     "bzlib.h": {"codec"},
     "lzma.h": {"codec"},
     "zstd": {"format"},

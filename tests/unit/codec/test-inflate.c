@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -113,6 +114,114 @@ static void test_what_follows(void **state)
         assert_int_equal(inflate_exactly(INFLATE_ZLIB, packed, len, buf, LEN), -EIO);
 }
 
+/* What zlib says of a stream: as inflate_all, *ret_why is what it finds wrong. */
+static int unpack_by_zlib(InflateKind kind,
+                          const uint8_t *packed,
+                          size_t packed_len,
+                          uint8_t *buf,
+                          size_t len,
+                          size_t *ret_len,
+                          const char **ret_why)
+{
+        z_stream z = { 0 };
+
+        assert_int_equal(inflateInit2(&z, kind == INFLATE_RAW ? -15 : 15), Z_OK);
+        z.next_in = (Bytef *)packed;
+        z.avail_in = (uInt)packed_len;
+        z.next_out = buf;
+        z.avail_out = (uInt)len;
+        int r = inflate(&z, Z_FINISH);
+        bool is_full = z.avail_out == 0 && (kind == INFLATE_RAW || r != Z_DATA_ERROR);
+        *ret_why = z.msg ? z.msg : "";
+        *ret_len = z.total_out;
+        inflateEnd(&z);
+        return r == Z_STREAM_END || is_full ? 0 : -EIO;
+}
+
+static void compare_with_zlib(InflateKind kind, const uint8_t *packed, size_t len, size_t room)
+{
+        static uint8_t ours[ROOM], theirs[ROOM];
+        size_t got = 0, expected = 0;
+        const char *why = "";
+
+        assert_true(room <= ROOM);
+        int r = inflate_all(kind, packed, len, ours, room, &got);
+        int zlib = unpack_by_zlib(kind, packed, len, theirs, room, &expected, &why);
+        if (r != zlib)
+                print_message("zlib: %d %s, ours: %d\n", zlib, why, r);
+        assert_int_equal(r, zlib);
+        if (r < 0)
+                return;
+        assert_int_equal(got, expected);
+        assert_memory_equal(ours, theirs, got);
+}
+
+static uint32_t next_random(uint64_t *seed)
+{
+        *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        return (uint32_t)(*seed >> 33);
+}
+
+/* Text-like runs and noise in turn, so that a stream has blocks of all three kinds. */
+static void fill_by_chance(uint8_t *plain, uint64_t *seed)
+{
+        for (size_t i = 0; i < LEN;) {
+                uint32_t kind = next_random(seed) % 3, count = next_random(seed) % 400 + 1;
+                uint8_t byte = (uint8_t)next_random(seed);
+                for (; count > 0 && i < LEN; count--, i++)
+                        plain[i] = kind == 0   ? (uint8_t)next_random(seed)
+                                   : kind == 1 ? (uint8_t)('a' + next_random(seed) % 5)
+                                               : byte;
+        }
+}
+
+/* The same verdict and the same bytes, whatever is in front: whole, cut off, with something behind it, changed. */
+static void test_same_as_zlib(void **state)
+{
+        uint8_t plain[LEN], packed[ROOM + LEN / 8];
+        uint64_t seed = 1;
+
+        for (unsigned round = 0; round < 400; round++) {
+                InflateKind kind = round % 2 ? INFLATE_RAW : INFLATE_ZLIB;
+                memset(packed, (int)next_random(&seed), sizeof(packed));
+                fill_by_chance(plain, &seed);
+                size_t len = pack(kind, plain, packed);
+                compare_with_zlib(kind, packed, len, LEN);
+                compare_with_zlib(kind, packed, sizeof(packed), LEN);
+                for (unsigned i = 0; i < 40; i++) {
+                        compare_with_zlib(kind, packed, next_random(&seed) % len, LEN);
+                        compare_with_zlib(kind, packed, len, next_random(&seed) % ROOM);
+                        size_t at = next_random(&seed) % len;
+                        uint8_t was = packed[at];
+                        packed[at] ^= (uint8_t)(1 << next_random(&seed) % 8);
+                        compare_with_zlib(kind, packed, len, LEN);
+                        compare_with_zlib(kind, packed, len, next_random(&seed) % ROOM);
+                        packed[at] = was;
+                }
+                for (unsigned i = 0; i < 40; i++) {
+                        packed[next_random(&seed) % 8] = (uint8_t)next_random(&seed);
+                        compare_with_zlib(kind, packed, len, ROOM);
+                }
+        }
+}
+
+/* The one thing that libdeflate lets pass: more symbols than there are, as long as the stream uses none of them. */
+static void test_too_many_symbols(void **state)
+{
+        static const uint8_t packed[] = { 0xfd, 0xc0, 0x81, 0x00, 0x00, 0x00, 0x00,
+                                          0x00, 0x90, 0x56, 0xff, 0x13, 0x56, 0x04 };
+        uint8_t buf[4] = { 0 };
+        size_t got = 0;
+
+        int r = inflate_all(INFLATE_RAW, packed, sizeof(packed), buf, sizeof(buf), &got);
+        if (r < 0) {
+                assert_int_equal(r, -EIO);
+                return;
+        }
+        assert_int_equal(got, 1);
+        assert_int_equal(buf[0], 'a');
+}
+
 static void test_other_bytes(void **state)
 {
         uint8_t packed[64], buf[64];
@@ -134,9 +243,10 @@ static void test_other_bytes(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_cut_off),
-                cmocka_unit_test(test_to_the_end),  cmocka_unit_test(test_what_follows),
-                cmocka_unit_test(test_other_bytes),
+                cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_cut_off),
+                cmocka_unit_test(test_to_the_end),       cmocka_unit_test(test_what_follows),
+                cmocka_unit_test(test_other_bytes),      cmocka_unit_test(test_same_as_zlib),
+                cmocka_unit_test(test_too_many_symbols),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

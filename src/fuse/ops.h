@@ -15,7 +15,7 @@
 
 typedef struct OpsThread {
         View *view; /* borrowed */
-        /* Where read requests are answered from; resident, so that an answer never meets a page fault. */
+        /* Where read requests are answered from. */
         void *answer;
         size_t answer_len;
         /* As the supervisor promised the kernel. */

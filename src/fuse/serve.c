@@ -29,7 +29,7 @@ enum {
         SERVE_PAGE_SIZE = 4096,
         SERVE_PAGES_MAX = 4096,
         SERVE_STOP_INTERVAL_MS = 10,
-        SERVE_STOP_SIGNAL = SIGUSR1,
+        SERVE_SIGNAL = SIGUSR1,
 };
 
 typedef struct ServeThread {
@@ -45,6 +45,10 @@ typedef struct ServeThread {
         bool started;
         pthread_t thread;
         atomic_bool ended;
+        /* Odd: at a request. Even: waiting for one. It grows with both. */
+        atomic_uint steps;
+        unsigned seen_steps; /* when serve_trim looked last; the owner's */
+        atomic_bool holds;   /* memory for requests */
 } ServeThread;
 
 struct Serve {
@@ -137,15 +141,42 @@ static void serve_refuse_interrupt(ServeThread *t, const struct fuse_in_header *
         (void)n;
 }
 
+static void serve_wake_owner(Serve *s)
+{
+        uint64_t one = 1;
+        ssize_t n = write(s->wake_fd, &one, sizeof(one));
+        (void)n;
+}
+
+/* Only its thread counts. */
+static void serve_step(ServeThread *t)
+{
+        unsigned steps = atomic_load_explicit(&t->steps, memory_order_relaxed);
+        atomic_store_explicit(&t->steps, steps + 1, memory_order_release);
+}
+
 static void serve_request(ServeThread *t, size_t len)
 {
         const struct fuse_in_header *request = t->buf;
         struct fuse_buf buf = { .mem = t->buf, .size = len };
 
+        serve_step(t);
+        if (!atomic_load_explicit(&t->holds, memory_order_relaxed)) {
+                atomic_store(&t->holds, true);
+                serve_wake_owner(t->serve);
+        }
         if (request->opcode == FUSE_INTERRUPT)
                 serve_refuse_interrupt(t, request);
         else
                 fuse_session_process_buf(t->session, &buf);
+        serve_step(t);
+}
+
+/* By its own thread, which neither reads a request into it nor answers one. */
+static void serve_give_back(ServeThread *t)
+{
+        madvise(t->buf, t->buf_len, MADV_DONTNEED);
+        atomic_store(&t->holds, false);
 }
 
 /* 0: the file system is gone, or we are to stop. Otherwise a negative errno. */
@@ -164,8 +195,11 @@ static int serve_loop(ServeThread *t)
                 } else if (errno == EAGAIN) {
                         /* Somebody made the descriptor non-blocking. */
                         struct pollfd p = { .fd = t->fd, .events = POLLIN };
-                        poll(&p, 1, -1);
-                } else if (errno != EINTR && errno != ENOENT) {
+                        if (poll(&p, 1, -1) < 0)
+                                serve_give_back(t);
+                } else if (errno == EINTR) {
+                        serve_give_back(t);
+                } else if (errno != ENOENT) {
                         /* ENOENT: the request was taken back while we were reading it. */
                         return -errno;
                 }
@@ -183,10 +217,7 @@ static void *serve_thread(void *arg)
                 atomic_compare_exchange_strong(&t->serve->error, &none, -r);
         }
         atomic_store(&t->ended, true);
-
-        uint64_t one = 1;
-        ssize_t n = write(t->serve->wake_fd, &one, sizeof(one));
-        (void)n;
+        serve_wake_owner(t->serve);
         return NULL;
 }
 
@@ -228,10 +259,12 @@ static int serve_prepare_thread(
         ServeThread *t, Serve *s, const ServeOptions *o, const ServeLimits *limits, Err *err)
 {
         t->serve = s;
-        void *buf = mmap(NULL, limits->buf_len, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        void *buf = mmap(NULL, limits->buf_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                         -1, 0);
         if (buf == MAP_FAILED)
                 return err_set(err, errno, "no memory for a request: %m");
+        /* The buffers of all threads lie side by side: a small request would take 2 MiB. */
+        madvise(buf, limits->buf_len, MADV_NOHUGEPAGE);
         t->buf = buf;
         t->buf_len = limits->buf_len;
         t->ops = (OpsThread){
@@ -254,7 +287,7 @@ static int serve_run(Serve *s, Err *err)
         struct sigaction action = { .sa_handler = serve_interrupted };
         pthread_attr_t attr;
 
-        if (sigaction(SERVE_STOP_SIGNAL, &action, NULL) < 0)
+        if (sigaction(SERVE_SIGNAL, &action, NULL) < 0)
                 return err_set(err, errno, "cannot set a signal handler: %m");
         int r = -pthread_attr_init(&attr);
         if (r < 0)
@@ -320,6 +353,32 @@ int serve_forget_attributes(Serve *s)
         return n < 0 ? -errno : 0;
 }
 
+/* Who is at a request is left alone: nothing that it waits for need know of signals. */
+static void serve_interrupt(ServeThread *t)
+{
+        unsigned steps = atomic_load_explicit(&t->steps, memory_order_acquire);
+        if (steps % 2 == 0)
+                pthread_kill(t->thread, SERVE_SIGNAL);
+}
+
+bool serve_trim(Serve *s)
+{
+        bool held = false;
+
+        for (unsigned i = 0; i < s->thread_count; i++) {
+                ServeThread *t = &s->threads[i];
+                unsigned steps = atomic_load_explicit(&t->steps, memory_order_relaxed);
+
+                if (!atomic_load(&t->holds) || atomic_load(&t->ended))
+                        continue;
+                held = true;
+                if (steps == t->seen_steps)
+                        serve_interrupt(t);
+                t->seen_steps = steps;
+        }
+        return held;
+}
+
 bool serve_has_ended(Serve *s)
 {
         for (unsigned i = 0; i < s->thread_count; i++)
@@ -332,7 +391,7 @@ bool serve_has_ended(Serve *s)
 static void serve_end_thread(ServeThread *t)
 {
         while (!atomic_load(&t->ended)) {
-                pthread_kill(t->thread, SERVE_STOP_SIGNAL);
+                serve_interrupt(t);
                 if (!atomic_load(&t->ended))
                         poll(NULL, 0, SERVE_STOP_INTERVAL_MS);
         }

@@ -4,7 +4,8 @@
  * mount exists and its FUSE_INIT is answered already: each thread replays that request into a libfuse session of
  * its own, so that any number of workers, one after the other, can serve one mount.
  *
- * serve_start, serve_stop, serve_free: one thread, the owner's. SIGUSR1 is taken for ending waits for requests.
+ * serve_start, serve_trim, serve_stop, serve_free: one thread, the owner's. SIGUSR1 is taken for ending waits for
+ * requests.
  * Instead of /dev/fuse any socket that keeps packets apart will do, which is how the tests talk to it.
  */
 #pragma once
@@ -24,10 +25,11 @@ typedef struct ServeOptions {
         const void *init_request, *init_answer;
         size_t init_request_len, init_answer_len;
         unsigned thread_count; /* 0: by the processors that there are */
-        int wake_fd;           /* an eventfd, borrowed: written to when a thread has ended */
+        /* An eventfd, borrowed: written to when a thread has ended, or has taken memory for requests. */
+        int wake_fd;
 } ServeOptions;
 
-/* Everything that a request needs is in memory when this returns. EBADMSG: the INIT makes no sense. */
+/* EBADMSG: the INIT makes no sense. */
 int serve_start(const ServeOptions *options, Serve **ret, Err *err);
 
 /* The kernel forgets what it knows of owner, group, mode, size and times, and asks again. It does not wait for anybody.
@@ -36,6 +38,10 @@ int serve_forget_attributes(Serve *s);
 
 /* Some thread has ended: the view is unmounted, its connection was aborted, or reading requests failed. */
 bool serve_has_ended(Serve *s);
+
+/* Threads that have had no request since the last call give back their memory for requests; a busy one keeps it.
+ * true: there is more, and it is worth another call in a while. false: `wake_fd` will tell. */
+bool serve_trim(Serve *s);
 
 /* Lets every thread finish the request that it is at, and waits for all of them. 0: until then there were requests to
  * answer, or the file system is gone. Otherwise the errno of what failed. */

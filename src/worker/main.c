@@ -34,6 +34,8 @@ enum {
         WORKER_MALLOC_ARENAS = 2,
         /* So much larger than at the start the cache may become: for that there are addresses enough (RLIMIT_AS). */
         WORKER_CACHE_GROWTH = 256 << 20,
+        /* Once a second it is looked for threads with nothing to do, as long as any has something to give back. */
+        WORKER_TRIM_MS = 1000,
 };
 
 typedef struct Worker {
@@ -45,6 +47,7 @@ typedef struct Worker {
         Node *node;
         View *view;
         Serve *serve;
+        time_t trimmed; /* when it was looked for memory to give back */
 } Worker;
 
 static void worker_done(Worker *w)
@@ -202,6 +205,23 @@ static int worker_report_faults(Worker *w)
         return -1;
 }
 
+/* What requests have taken goes back when none come any more. Gives the milliseconds until the next look, -1: for ever. */
+static int worker_trim(Worker *w)
+{
+        time_t now = worker_now();
+
+        if (now == w->trimmed)
+                return WORKER_TRIM_MS;
+        w->trimmed = now;
+        return serve_trim(w->serve) ? WORKER_TRIM_MS : -1;
+}
+
+/* -1 is for ever. */
+static int worker_sooner(int a, int b)
+{
+        return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static int worker_change_file(Worker *w, const MessageChange *change)
 {
         ViewChange file = {
@@ -269,7 +289,8 @@ static int worker_wait(Worker *w, Err *err)
                         { .fd = w->channel, .events = POLLIN },
                         { .fd = w->wake_fd, .events = POLLIN },
                 };
-                if (poll(p, 2, worker_report_faults(w)) < 0 && errno != EINTR)
+                int limit_ms = worker_sooner(worker_report_faults(w), worker_trim(w));
+                if (poll(p, 2, limit_ms) < 0 && errno != EINTR)
                         return err_set(err, errno, "cannot wait: %m");
                 if (p[1].revents & POLLIN) {
                         uint64_t count;

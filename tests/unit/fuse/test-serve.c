@@ -153,6 +153,77 @@ static void test_a_non_blocking_descriptor_is_waited_for(void **state)
         kernel_close(&k);
 }
 
+/* Memory that is this process's own, in KiB. */
+static long kernel_memory(void)
+{
+        char line[128];
+        long kib = -1;
+
+        FILE *f = fopen("/proc/self/smaps_rollup", "re");
+        assert_non_null(f);
+        while (fgets(line, sizeof(line), f))
+                sscanf(line, "Private_Dirty: %ld", &kib);
+        fclose(f);
+        assert_true(kib > 0);
+        return kib;
+}
+
+static void kernel_read_all(Kernel *k, Answer *a)
+{
+        struct fuse_read_in in = { .offset = 1000, .size = KERNEL_MAX_WRITE };
+
+        assert_int_equal(kernel_ask(k, FUSE_READ, &in, sizeof(in), a), 0);
+        assert_int_equal(a->len, KERNEL_MAX_WRITE);
+        for (size_t i = 0; i < a->len; i++)
+                assert_int_equal(a->body[i], (1000 + i) % 251);
+}
+
+/* One thread, so that it is known who holds what. The answer has been heard before: its own memory is not counted. */
+static void test_an_idle_thread_gives_memory_back(void **state)
+{
+        static Answer a;
+        Kernel k;
+
+        memset(&a, 1, sizeof(a));
+        kernel_open(&k, read_only);
+        ServeOptions options = kernel_options(&k);
+        options.thread_count = 1;
+        assert_int_equal(serve_start(&options, &k.serve, NULL), 0);
+        assert_false(serve_trim(k.serve));
+
+        for (unsigned round = 0; round < 3; round++) {
+                long before = kernel_memory(), busy = 0;
+
+                /* It has had a request each time that it is looked at. */
+                for (unsigned i = 0; i < 5; i++) {
+                        kernel_read_all(&k, &a);
+                        assert_true(serve_trim(k.serve));
+                }
+                busy = kernel_memory();
+                assert_true(busy >= before + KERNEL_MAX_WRITE / 1024);
+                for (unsigned i = 0; i < 1000 && serve_trim(k.serve); i++)
+                        usleep(10000);
+                assert_false(serve_trim(k.serve));
+                assert_true(kernel_memory() <= busy - KERNEL_MAX_WRITE / 1024);
+        }
+        kernel_close(&k);
+}
+
+static void test_who_takes_memory_wakes_the_owner(void **state)
+{
+        uint64_t woken = 0;
+        static Answer a;
+        Kernel k;
+
+        kernel_open(&k, read_only);
+        kernel_start(&k);
+        kernel_read_all(&k, &a);
+        assert_int_equal(read(k.wake_fd, &woken, sizeof(woken)), sizeof(woken));
+        assert_false(serve_has_ended(k.serve));
+        assert_true(serve_trim(k.serve));
+        kernel_close(&k);
+}
+
 static void test_a_second_worker_takes_over(void **state)
 {
         struct fuse_getattr_in in = { 0 };
@@ -219,6 +290,8 @@ int main(void)
                 cmocka_unit_test(test_stopping_waits_for_nobody),
                 cmocka_unit_test(test_garbage_ends_serving_with_an_error),
                 cmocka_unit_test(test_a_non_blocking_descriptor_is_waited_for),
+                cmocka_unit_test(test_an_idle_thread_gives_memory_back),
+                cmocka_unit_test(test_who_takes_memory_wakes_the_owner),
                 cmocka_unit_test(test_a_second_worker_takes_over),
                 cmocka_unit_test(test_inits_that_make_no_sense_are_refused),
         };

@@ -130,7 +130,11 @@ static int fd_set_size(Store *s, uint64_t size)
                 return size == f->device_size ? 0 : -EOPNOTSUPP;
         if (size > FD_SIZE_MAX)
                 return -EFBIG;
-        return ftruncate(f->fd, (off_t)size) < 0 ? -errno : 0;
+        int r;
+        do
+                r = ftruncate(f->fd, (off_t)size);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? -errno : 0;
 }
 
 static int fd_sync(Store *s)
@@ -139,7 +143,11 @@ static int fd_sync(Store *s)
 
         if (!f->writable)
                 return 0;
-        return fdatasync(f->fd) < 0 ? -errno : 0;
+        int r;
+        do
+                r = fdatasync(f->fd);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? -errno : 0;
 }
 
 /* fallocate() with a range that the caller has brought within the file. */

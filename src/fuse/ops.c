@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -111,6 +112,25 @@ static void ops_setattr(
                 ops_reply_stat(req);
 }
 
+/* Is it opened to be read and written past the page cache? Then the kernel lets several write at one time, if it is told that
+ * it may, but sends requests of more than its limit part by part: that is for disks and databases, not for streams, which
+ * are opened for one of the two. */
+static bool ops_is_direct(const OpsThread *t, int flags)
+{
+        return t->may_be_direct && (flags & O_DIRECT) && (flags & O_ACCMODE) == O_RDWR;
+}
+
+/* libfuse 3.14 has no word for parallel writes. */
+static void ops_reply_direct(fuse_req_t req, uint64_t fh)
+{
+        struct fuse_open_out out = {
+                .fh = fh,
+                .open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_KEEP_CACHE |
+                              FOPEN_NOFLUSH,
+        };
+        fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}
+
 /* Where the kernel was promised that we see to O_TRUNC (FUSE_ATOMIC_O_TRUNC, which it should not be: view.h), it
  * arrives here and means nothing. Without flush requests close() never waits for us: what must be on disk is asked
  * for by fsync. */
@@ -119,6 +139,10 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         int r = view_open(ops_view(req), fi->flags, fuse_req_ctx(req)->pid, &fi->fh);
         if (r < 0) {
                 ops_reply(req, r);
+                return;
+        }
+        if (ops_is_direct(ops_thread(req), fi->flags)) {
+                ops_reply_direct(req, fi->fh);
                 return;
         }
         fi->keep_cache = 1;

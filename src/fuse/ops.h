@@ -20,7 +20,8 @@ typedef struct OpsThread {
         size_t answer_len;
         /* As the supervisor promised the kernel. */
         uint32_t max_write;
-        bool ready; /* set by the replayed FUSE_INIT */
+        bool may_be_direct; /* the kernel keeps its page cache true beside FOPEN_DIRECT_IO */
+        bool ready;         /* set by the replayed FUSE_INIT */
 } OpsThread;
 
 extern const struct fuse_lowlevel_ops ops_table;

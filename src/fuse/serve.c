@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/fuse-newer.h"
 #include "fuse/ops.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ struct Serve {
 typedef struct ServeLimits {
         uint32_t max_write;
         size_t buf_len;
+        bool may_be_direct;
 } ServeLimits;
 
 static int serve_limits(const ServeOptions *o, ServeLimits *ret, Err *err)
@@ -97,6 +99,8 @@ static int serve_limits(const ServeOptions *o, ServeLimits *ret, Err *err)
                 .buf_len = SERVE_HEADER_SIZE +
                            u64_max(round_up(answer.init.max_write, SERVE_PAGE_SIZE),
                                    pages * SERVE_PAGE_SIZE),
+                .may_be_direct = answer.init.flags & FUSE_INIT_EXT &&
+                                 answer.init.flags2 & FUSE_NEWER_DIRECT_IO_ALLOW_MMAP,
         };
         return 0;
 }
@@ -272,6 +276,7 @@ static int serve_prepare_thread(
                 .answer = (uint8_t *)buf + SERVE_HEADER_SIZE,
                 .answer_len = limits->buf_len - SERVE_HEADER_SIZE,
                 .max_write = limits->max_write,
+                .may_be_direct = limits->may_be_direct,
         };
         return serve_open_session(t, o, err);
 }

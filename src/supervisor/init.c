@@ -2,6 +2,7 @@
 #include "supervisor/init.h"
 
 #include "base/cleanup.h"
+#include "base/fuse-newer.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -14,6 +15,8 @@ enum {
         /* The newest protocol whose answers we know. */
         INIT_MINOR = 38,
         INIT_MAX_WRITE = 1 << 20,
+        /* Linux 6.14: from here on a write past the page cache takes what it wrote to out of it, before and after. */
+        INIT_MINOR_DIRECT = 42,
         /* Without FUSE_MAX_PAGES a request has 32 pages. */
         INIT_MAX_WRITE_OLD = 128 << 10,
         INIT_MAX_PAGES = 256,
@@ -60,6 +63,10 @@ int init_answer(Init *i, Err *err)
                           FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV |
                           FUSE_HANDLE_KILLPRIV_V2 | FUSE_EXPLICIT_INVAL_DATA;
         uint32_t flags = in.flags & wanted;
+        /* The worker takes this for leave to answer opens with FOPEN_DIRECT_IO. */
+        uint32_t flags2 = flags & FUSE_INIT_EXT && in.minor >= INIT_MINOR_DIRECT
+                                  ? in.flags2 & FUSE_NEWER_DIRECT_IO_ALLOW_MMAP
+                                  : 0;
         bool big = flags & FUSE_MAX_PAGES;
         struct fuse_init_out out = {
                 .major = FUSE_KERNEL_VERSION,
@@ -71,6 +78,7 @@ int init_answer(Init *i, Err *err)
                 .max_write = big ? INIT_MAX_WRITE : INIT_MAX_WRITE_OLD,
                 .time_gran = 1,
                 .max_pages = big ? INIT_MAX_PAGES : 0,
+                .flags2 = flags2,
         };
         size_t size = init_answer_size(in.minor);
         struct fuse_out_header out_header = {

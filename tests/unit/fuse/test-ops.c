@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernel.h"
 
+#include "base/fuse-newer.h"
+
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
@@ -116,14 +118,20 @@ static void test_open(void **state)
 {
         static const struct {
                 const ViewOptions *options;
-                uint32_t flags;
+                uint32_t flags, flags2;
                 int error;
+                bool is_direct;
         } cases[] = {
-                { &read_only, O_RDONLY, 0 },
-                { &read_only, O_RDWR, -EROFS },
-                { &writable, O_RDWR, 0 },
-                { &read_only, O_WRONLY, -EROFS },
-                { &writable, O_WRONLY | O_TRUNC, 0 },
+                { &read_only, O_RDONLY, 0, 0, false },
+                { &read_only, O_RDWR, 0, -EROFS, false },
+                { &writable, O_RDWR, 0, 0, false },
+                { &read_only, O_WRONLY, 0, -EROFS, false },
+                { &writable, O_WRONLY | O_TRUNC, 0, 0, false },
+                { &writable, O_RDWR | O_DIRECT, 0, 0, false },
+                { &writable, O_RDWR | O_DIRECT, FUSE_NEWER_DIRECT_IO_ALLOW_MMAP, 0, true },
+                { &writable, O_RDWR, FUSE_NEWER_DIRECT_IO_ALLOW_MMAP, 0, false },
+                { &writable, O_WRONLY | O_DIRECT, FUSE_NEWER_DIRECT_IO_ALLOW_MMAP, 0, false },
+                { &writable, O_RDONLY | O_DIRECT, FUSE_NEWER_DIRECT_IO_ALLOW_MMAP, 0, false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -133,12 +141,20 @@ static void test_open(void **state)
                 static Answer a;
                 Kernel k;
 
-                kernel_setup(&k, cases[i].options);
+                kernel_open(&k, *cases[i].options);
+                k.answer.init.flags |= cases[i].flags2 ? FUSE_INIT_EXT : 0;
+                k.answer.init.flags2 = cases[i].flags2;
+                kernel_start(&k);
                 assert_int_equal(kernel_ask(&k, FUSE_OPEN, &in, sizeof(in), &a), cases[i].error);
                 if (cases[i].error == 0) {
                         assert_int_equal(a.len, sizeof(out));
                         memcpy(&out, a.body, sizeof(out));
-                        assert_int_equal(out.open_flags, FOPEN_KEEP_CACHE | FOPEN_NOFLUSH);
+                        assert_int_equal(
+                                out.open_flags,
+                                FOPEN_KEEP_CACHE | FOPEN_NOFLUSH |
+                                        (cases[i].is_direct
+                                                 ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES
+                                                 : 0));
                         assert_int_equal(
                                 kernel_ask(&k, FUSE_RELEASE, &release, sizeof(release), &a), 0);
                 }

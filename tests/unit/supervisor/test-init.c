@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "supervisor/init.h"
 
+#include "base/fuse-newer.h"
+
 #include <errno.h>
 #include <linux/fuse.h>
 #include <setjmp.h>
@@ -70,6 +72,28 @@ static void test_a_new_kernel(void **state)
         /* What would hurt: see init.c, and the size of a file mount with the writeback cache. */
         assert_false(out.flags & (FUSE_ATOMIC_O_TRUNC | FUSE_WRITEBACK_CACHE |
                                   FUSE_AUTO_INVAL_DATA | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS));
+}
+
+/* Kernels before 6.14 have the flag, and may keep what is no longer true in their page cache. */
+static void test_opens_past_the_page_cache(void **state)
+{
+        static const struct {
+                uint32_t minor, flags, flags2, answer;
+        } cases[] = {
+                { 45, ~0U, ~0U, FUSE_NEWER_DIRECT_IO_ALLOW_MMAP },
+                { 42, ~0U, ~0U, FUSE_NEWER_DIRECT_IO_ALLOW_MMAP },
+                { 41, ~0U, ~0U, 0 },
+                { 45, ~0U, 0, 0 },
+                { 45, ~0U & ~FUSE_INIT_EXT, ~0U, 0 },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Init i = make_request(cases[c].minor, cases[c].flags);
+                size_t at = sizeof(struct fuse_in_header) + offsetof(struct fuse_init_in, flags2);
+                memcpy(i.request + at, &cases[c].flags2, sizeof(cases[c].flags2));
+                assert_int_equal(init_answer(&i, NULL), 0);
+                assert_int_equal(get_answer(&i).flags2, cases[c].answer);
+        }
 }
 
 static void test_only_what_is_offered(void **state)
@@ -150,6 +174,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_new_kernel),
+                cmocka_unit_test(test_opens_past_the_page_cache),
                 cmocka_unit_test(test_only_what_is_offered),
                 cmocka_unit_test(test_older_kernels_get_shorter_answers),
                 cmocka_unit_test(test_requests_that_make_no_sense),

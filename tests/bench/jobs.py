@@ -1,116 +1,141 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is measured, and what the figures should reach. A new job or goal is one line here."""
-import json
-import subprocess
 from dataclasses import dataclass
 
-MIB = 1024 * 1024
-# Of the disk with allocating random writes: so large that hardly two of them meet in one cluster.
-SPARSE_SIZE = 16 * 1024 * MIB
-SPARSE_WRITES = 8192
+from fio import Fio, Reread
+from probes import FirstByte, Memory, Ready, Views, Walk
+
+# Whoever shows a disk, whatever lies beneath.
+ALL = ("host", "null", "rawview", "rawview-raw", "qsd", "qsd-tree")
+# Whoever reads a format.
+READERS = ("rawview", "qsd", "qsd-tree")
 
 
 @dataclass(frozen=True)
 class Job:
     name: str
     title: str
-    # The disk before the job. "full": every cluster allocated, the same disk in all rounds. "thin", "sparse": nothing
-    # allocated, a new disk each time.
-    disk: str
     unit: str
-    options: tuple
+    # See disks.py. "full" is the same disk in all rounds, every cluster allocated; "thin" and "sparse" are empty, a
+    # new one each time; the others are only read.
+    disk: str
+    # Has run(bench, job, target, image), which returns the figure.
+    probe: object
+    targets: tuple = ALL
+    writes: bool = False
+    # How often it is run in a row; the best counts. Where a virtual machine gives its free memory back to its host,
+    # the first use of a page costs more than all the rest, and a try warms up memory for the next.
+    tries: int = 1
+    # Rounds at most.
+    rounds: int = 1000
+    # Jobs in a row that name one group take turns, so that they can be compared with each other.
+    group: str = ""
 
     @property
-    def writes(self):
-        return "read" not in self.options[0]
-
-    @property
-    def tries(self):
-        """How often it is run in a row; the best counts. Where a virtual machine gives its free memory back to its
-        host, the first use of a page costs more than all the rest, and a try warms up memory for the next."""
-        return 2 if self.disk == "thin" else 1
-
-    def sizes(self, bench):
-        """How much fio does: a pass over the disk, a count of requests, or as much as it can in some seconds."""
-        if self.disk == "sparse":
-            return [f"--size={SPARSE_SIZE}", f"--number_ios={SPARSE_WRITES // 2}", "--end_fsync=1"]
-        if self.options[0].startswith("rand"):
-            return [f"--size={bench.size}", "--time_based", f"--runtime={bench.seconds}"]
-        return [f"--size={bench.size}"] + (["--end_fsync=1"] if self.writes else [])
-
-    def figure(self, result):
-        """The one number of fio's result."""
-        side = result["jobs"][0]["write" if self.writes else "read"]
-        return side["iops"] if self.unit == "IOPS" else side["bw_bytes"] / MIB
+    def smaller_is_better(self):
+        return self.unit in ("ms", "s", "MiB")
 
 
-def stream(name, title, disk, *options):
-    return Job(name, title, disk, "MiB/s", (*options, "bs=1M", "ioengine=psync", "numjobs=1"))
+def stream(name, title, disk, rw, *options, **more):
+    return Job(name, title, "MiB/s", disk, Fio(rw, "bs=1M", "ioengine=psync", "numjobs=1", *options), **more)
 
 
-def scattered(name, title, disk, rw, depth, engine="libaio"):
-    return Job(
-        name, title, disk, "IOPS",
-        (rw, "bs=4k", f"ioengine={engine}", f"iodepth={depth}", "direct=1", "numjobs=2", "norandommap"),
+def scattered(name, title, disk, rw, depth, engine="libaio", **more):
+    options = ("bs=4k", f"ioengine={engine}", f"iodepth={depth}", "direct=1", "numjobs=2", "norandommap")
+    return Job(name, title, "IOPS", disk, Fio(rw, *options), writes="write" in rw, **more)
+
+
+def compressed(kind):
+    return (
+        stream(f"{kind}-read", f"{kind} clusters, sequential read, 1 MiB", kind, "read", "direct=0", targets=READERS),
+        stream(f"{kind}-direct", f"{kind} clusters, sequential read, 1 MiB, O_DIRECT", kind, "read", "direct=1", targets=READERS),
+        scattered(f"{kind}-random", f"{kind} clusters, random read, 4 KiB, depth 32", kind, "randread", 32, targets=READERS),
     )
 
 
 JOBS = (
     stream("read", "sequential read, 1 MiB", "full", "read", "direct=0"),
     stream("read-direct", "sequential read, 1 MiB, O_DIRECT", "full", "read", "direct=1"),
+    Job("reread", "sequential read, 1 MiB, of what was read before, opened again", "MiB/s", "full", Reread()),
     scattered("randread-1", "random read, 4 KiB, depth 1", "full", "randread", 1),
     scattered("randread-32", "random read, 4 KiB, depth 32", "full", "randread", 32),
-    stream("alloc", "allocating sequential write, 1 MiB, fsync at the end", "thin", "write", "direct=0"),
-    stream("alloc-direct", "allocating sequential write, 1 MiB, O_DIRECT, fsync at the end", "thin", "write", "direct=1"),
-    scattered("randalloc-32", "allocating random write, 4 KiB, depth 32, fsync at the end", "sparse", "randwrite", 32),
+    stream("write", "sequential write into allocated clusters, 1 MiB", "full", "write", "direct=0", writes=True, tries=2),
+    stream(
+        "write-direct", "sequential write into allocated clusters, 1 MiB, O_DIRECT", "full", "write", "direct=1",
+        writes=True, tries=2,
+    ),
     scattered("randwrite-1", "random write into allocated clusters, 4 KiB, depth 1", "full", "randwrite", 1),
     scattered("randwrite-32", "random write into allocated clusters, 4 KiB, depth 32", "full", "randwrite", 32),
-    scattered(
-        "randwrite-sync", "random write into allocated clusters, 4 KiB, pwrite", "full", "randwrite", 1, "psync",
+    scattered("randwrite-sync", "random write into allocated clusters, 4 KiB, pwrite", "full", "randwrite", 1, "psync"),
+    stream(
+        "alloc", "allocating sequential write, 1 MiB, fsync at the end", "thin", "write", "direct=0", "end_fsync=1",
+        writes=True, tries=2,
     ),
+    stream(
+        "alloc-direct", "allocating sequential write, 1 MiB, O_DIRECT, fsync at the end", "thin", "write", "direct=1",
+        "end_fsync=1", writes=True, tries=2,
+    ),
+    scattered("randalloc-32", "allocating random write, 4 KiB, depth 32, fsync at the end", "sparse", "randwrite", 32),
+    *compressed("zlib"),
+    *compressed("zstd"),
+    scattered("chain-1", "random read, 4 KiB, depth 32, one layer", "one", "randread", 32, targets=READERS, group="chain"),
+    scattered("chain-4", "random read, 4 KiB, depth 32, four layers", "chain", "randread", 32, targets=READERS, group="chain"),
+    Job("walk", "SEEK_DATA and SEEK_HOLE through a sparse disk of 1 TiB", "ext/s", "walk", Walk(), targets=("host", *READERS)),
+    Job("start", "from exec to the first byte of the view", "ms", "small", FirstByte(), targets=READERS),
+    Job("ready", "from exec to READY=1", "ms", "small", Ready(), targets=("rawview",)),
+    Job("pss-idle", "memory (PSS) of a view that nobody uses", "MiB", "full", Memory(busy=False), targets=READERS),
+    Job("pss-busy", "memory (PSS) of a view under random reading, depth 32", "MiB", "full", Memory(busy=True), targets=READERS),
+    Job("views", "many views at once, until all are there", "s", "small", Views("s"), targets=("rawview", "qsd-tree"), rounds=1),
+    Job("views-pss", "memory (PSS) of all of them", "MiB", "small", Views("MiB"), targets=("rawview", "qsd-tree"), rounds=1),
 )
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Of `job`, rawview should reach `ratio` times the figure of `peer`."""
+    """In `job`, `target` should be at least `ratio` times as good as `peer`, in the same job or in `peer_job`."""
 
     job: str
-    peer: str
     ratio: float
+    peer: str
+    target: str = "rawview"
+    peer_job: str = ""
 
+
+@dataclass(frozen=True)
+class Limit:
+    """The figure of `target` should be at most this, in the unit of the job."""
+
+    job: str
+    most: float
+    target: str = "rawview"
+
+
+READING = ("read", "read-direct", "reread", "randread-1", "randread-32")
+WRITING = ("write", "write-direct", "randwrite-1", "randwrite-32", "randwrite-sync", "alloc", "alloc-direct", "randalloc-32")
 
 GOALS = (
-    Goal("alloc", "host", 0.8),
-    Goal("alloc-direct", "host", 0.8),
-    Goal("randwrite-1", "qsd-tree", 1.0),
-    Goal("randwrite-32", "qsd-tree", 1.0),
-    Goal("randwrite-sync", "qsd-tree", 1.0),
+    Goal("randread-32", 5, "qsd-tree"),
+    Goal("randread-32", 0.7, "null"),
+    Goal("randwrite-32", 5, "qsd-tree"),
+    Goal("randwrite-32", 0.6, "null"),
+    Goal("randread-1", 2, "qsd-tree"),
+    Goal("read", 3, "qsd-tree"),
+    Goal("read-direct", 3, "qsd-tree"),
+    Goal("write", 3, "qsd-tree"),
+    Goal("write-direct", 3, "qsd-tree"),
+    Goal("reread", 0.6, "host"),
+    Goal("reread", 5, "qsd-tree"),
+    Goal("alloc", 0.8, "host"),
+    Goal("alloc-direct", 0.8, "host"),
+    Goal("randalloc-32", 1, "qsd-tree"),
+    Goal("randwrite-1", 1, "qsd-tree"),
+    Goal("randwrite-sync", 1, "qsd-tree"),
+    Goal("zlib-read", 4, "qsd-tree"),
+    Goal("chain-4", 0.9, "rawview", peer_job="chain-1"),
+    Goal("start", 1, "qsd"),
+    Goal("start", 1, "qsd-tree"),
+    Limit("ready", 10),
+    Limit("pss-idle", 2),
+    Limit("views-pss", 400),
+    *(Goal(job, 0.95, "host", target="rawview-raw") for job in READING + WRITING),
 )
-
-
-class Failed(Exception):
-    """Something was not measured; the text says why, in one sentence."""
-
-
-def run_fio(bench, job, path, keep_cache):
-    """One run of the job on the file; returns its figure."""
-    command = [
-        "fio", "--output-format=json", "--name=bench", "--thread", "--group_reporting",
-        "--allow_file_create=0", "--fallocate=none", "--filename=" + path.replace(":", "\\:"),
-        f"--rw={job.options[0]}", *("--" + o for o in job.options[1:]), *job.sizes(bench),
-    ]
-    if keep_cache:
-        command.append("--invalidate=0")
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=bench.seconds + 120)
-    except subprocess.TimeoutExpired:
-        raise Failed("fio did not come to an end") from None
-    try:
-        # What fio has to say about the machine stands before the JSON.
-        result = json.loads(run.stdout[run.stdout.index("{\n"):])
-    except ValueError:
-        raise Failed(f"fio: {(run.stderr or run.stdout).strip()[-300:]}") from None
-    if run.returncode != 0 or result["jobs"][0]["error"]:
-        raise Failed(f"fio: {run.stderr.strip()[-300:] or 'error %d' % result['jobs'][0]['error']}")
-    return job.figure(result)

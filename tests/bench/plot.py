@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The figures as an SVG: a group of bars for each job, each as long as its median beside the best of the group; the thin
-line over a bar goes from the lowest to the highest figure."""
+"""The figures as an SVG: a group of bars for each job, each as long as its median beside the highest figure of the group;
+the thin line over a bar goes from the lowest to the highest figure."""
 from html import escape
 
 WIDTH, LEFT, RIGHT = 860, 150, 150
@@ -12,34 +12,39 @@ def text(x, y, words, extra=""):
     return f'<text x="{x:.0f}" y="{y:.0f}" {extra}>{escape(words)}</text>'
 
 
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
 def group(y, job, row, targets):
     """The lines of one job, and the y below it."""
-    lines = [text(10, y + 20, f"{job.title} ({job.unit})", 'font-weight="bold"')]
+    unit = job.unit + (", less is better" if job.smaller_is_better else "")
+    lines = [text(10, y + 20, f"{job.title} ({unit})", 'font-weight="bold"')]
     y += HEAD
     best = max(figures["max"] for figures in row.values())
-    for target in targets:
-        if target.name not in row:
+    for i, (name, target) in enumerate(targets.items()):
+        if name not in row:
             continue
-        figures = row[target.name]
+        figures = row[name]
         low, middle, high = (figures[k] / best * (WIDTH - LEFT - RIGHT) for k in ("min", "median", "max"))
         centre = y + BAR / 2
-        colour = COLOURS[targets.index(target) % len(COLOURS)]
+        colour = COLOURS[i % len(COLOURS)]
         lines += [
-            text(LEFT - 8, y + BAR - 4, target.title, 'text-anchor="end"'),
+            text(LEFT - 8, y + BAR - 4, target["title"], 'text-anchor="end"'),
             f'<rect x="{LEFT}" y="{y}" width="{middle:.1f}" height="{BAR}" fill="{colour}"/>',
             f'<path d="M{LEFT + low:.1f} {centre} H{LEFT + high:.1f}" stroke="black"/>',
-            text(LEFT + high + 8, y + BAR - 4, f"{figures['median']:,.0f}"),
+            text(LEFT + high + 8, y + BAR - 4, number(figures["median"])),
         ]
         y += BAR + GAP
     return lines, y
 
 
-def plot(path, heading, jobs, targets, table):
-    """table: {job name: {target name: {"min", "median", "max"}}}; jobs without figures are left out."""
+def plot(path, heading, jobs, results):
+    """results: as in the JSON; jobs without figures are left out."""
     lines, y = [text(10, 22, heading)], HEAD
     for job in jobs:
-        if table.get(job.name):
-            more, y = group(y, job, table[job.name], targets)
+        if results["figures"].get(job.name):
+            more, y = group(y, job, results["figures"][job.name], results["targets"])
             lines += more
     with open(path, "w", encoding="utf-8") as f:
         f.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + GAP}" font-family="sans-serif" '

@@ -4,50 +4,48 @@ that fio can open.
 
 A new target is a class with the methods of Target, and one line in find_targets().
 """
+import contextlib
 import glob
 import os
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
-from jobs import Failed
+from errors import Failed, output_of
 
 
-def output_of(*command):
-    try:
-        run = subprocess.run(command, capture_output=True, text=True)
-    except OSError as e:
-        raise Failed(f"{command[0]}: {e.strerror}") from None
-    if run.returncode != 0:
-        raise Failed(f"{command[0]}: {run.stderr.strip()}")
-    return run.stdout.strip()
-
-
-def is_mounted(path):
+def mount_points():
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
         points = [line.split(" ")[4] for line in f]
     # Blanks, tabs, newlines and backslashes stand there as \\040 and the like.
-    return path in (re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), p) for p in points)
+    return {re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), p) for p in points}
+
+
+def is_mounted(path):
+    return path in mount_points()
 
 
 class Daemon:
     """A program that shows a file at `point` until it gets SIGTERM. Ended by its process, never by a name."""
 
-    def __init__(self, command, point):
+    def __init__(self, command, point, environment=None):
         self.point = point
         self.log = point + ".log"
+        self.began = time.perf_counter()
         with open(self.log, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            self.wait_for(lambda: is_mounted(point) or self.process.poll() is not None, 30)
-            if self.process.poll() is not None or not is_mounted(point):
-                with open(self.log, encoding="utf-8", errors="replace") as log:
-                    raise Failed(log.read().strip()[-300:] or "no view came up")
-        except BaseException:
-            self.end()
-            raise
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+    def failure(self):
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            return Failed(log.read().strip()[-300:] or "no view came up")
+
+    def wait_until_up(self):
+        self.wait_for(lambda: is_mounted(self.point) or self.process.poll() is not None, 30)
+        if self.process.poll() is not None or not is_mounted(self.point):
+            raise self.failure()
 
     @staticmethod
     def wait_for(done, seconds):
@@ -67,53 +65,70 @@ class Daemon:
         if is_mounted(self.point):
             lazily = ["umount", "-l"] if os.getuid() == 0 else ["fusermount3", "-u", "-z"]
             subprocess.run([*lazily, self.point], check=False)
+        os.unlink(self.log)
+
+
+class View:
+    """What is measured at the moment: the path for whoever reads, and the daemon, if there is one."""
+
+    def __init__(self, path, daemon):
+        self.path, self.daemon = path, daemon
+
+
+@contextlib.contextmanager
+def started(bench, target, image, writable, environment=None):
+    """The daemon of the target, begun and not waited for, over a mount point of its own: nothing that a view left
+    behind could meet the next one."""
+    fd, point = tempfile.mkstemp(dir=bench.work, prefix=f"{target.name}.")
+    os.close(fd)
+    daemon = None
+    try:
+        daemon = Daemon(target.command(image, point, writable), point, environment)
+        yield daemon
+    finally:
+        if daemon:
+            daemon.end()
+        os.unlink(point)
+
+
+@contextlib.contextmanager
+def shown(bench, target, image, writable):
+    if not target.is_served:
+        yield View(image, None)
+        return
+    with started(bench, target, image, writable) as daemon:
+        daemon.wait_until_up()
+        yield View(daemon.point, daemon)
 
 
 class Target:
     """The interface, and what the plain file of the host needs: nothing."""
 
     name, title = "host", "plain file"
+    # The head of its column.
+    short = "host"
     format = "raw"
     may_write = True
+    # Otherwise the file itself is measured, and there is no command.
+    is_served = False
     # The kernel's cache of a view is dropped before each run, what the server reads is not; of the plain file that
     # cache is all there is.
     keep_cache = True
 
     def version(self):
-        return os.uname().release
+        return "Linux " + os.uname().release
 
-    def open(self, image, point, writable):
-        """Shows the image; returns (path for fio, what end() to call afterwards or None)."""
-        return image, None
-
-
-class Rawview(Target):
-    name, title = "rawview", "rawview"
-    format = "qcow2"
-    keep_cache = False
-
-    def __init__(self, build):
-        self.program = os.path.join(build, "src", "rawview")
-
-    def version(self):
-        return output_of(self.program, "--version").splitlines()[0]
-
-    def open(self, image, point, writable):
-        command = [self.program, "mount", "--foreground", f"--format={self.format}"]
-        command += ["--writable"] * writable + [image, point]
-        return point, Daemon(command, point)
-
-
-class RawviewRaw(Rawview):
-    name, title = "rawview-raw", "rawview, raw image"
-    format = "raw"
+    def command(self, image, point, writable):
+        """What shows the image over the file `point`, in the foreground."""
+        raise NotImplementedError
 
 
 class Null(Target):
     """A FUSE file server that only answers: the limit of the transport. Of its image only the size matters."""
 
-    name, title = "null", "null server"
+    name, title, short = "null", "null server", "null"
     format = "nothing"
+    is_served = True
     keep_cache = False
 
     def __init__(self, program):
@@ -122,13 +137,37 @@ class Null(Target):
     def version(self):
         return "zeroes over FUSE, libfuse " + output_of("fusermount3", "--version").split()[-1]
 
-    def open(self, image, point, writable):
-        return point, Daemon([self.program, str(os.path.getsize(image)), point], point)
+    def command(self, image, point, writable):
+        return [self.program, str(os.path.getsize(image)), point]
+
+
+class Rawview(Target):
+    name, title, short = "rawview", "rawview", "rawview"
+    format = "qcow2"
+    is_served = True
+    keep_cache = False
+
+    def __init__(self, build):
+        # rawview-worker stands beside it.
+        self.program = os.path.join(build, "src", "rawviewd")
+
+    def version(self):
+        return output_of(self.program, "--version").splitlines()[0]
+
+    def command(self, image, point, writable):
+        command = [self.program, f"--path={image}", f"--mount-point={point}", f"--format={self.format}", "--quiet"]
+        return command + ["--writable"] * writable
+
+
+class RawviewRaw(Rawview):
+    name, title, short = "rawview-raw", "rawview, raw image", "raw view"
+    format = "raw"
 
 
 class StorageDaemon(Target):
     name, title = "qsd", "QSD of this machine"
     format = "qcow2"
+    is_served = True
     keep_cache = False
 
     def __init__(self, program):
@@ -136,23 +175,22 @@ class StorageDaemon(Target):
         found = re.search(r"version (\d+)\.(\d+)", self.version())
         if not found:
             raise Failed("qemu-storage-daemon does not tell its version")
-        self.title = f"QSD {found.group(1)}.{found.group(2)}"
+        self.title = self.short = f"QSD {found.group(1)}.{found.group(2)}"
         # Versions before 10 mix up the bytes of concurrent writes: their speed says nothing.
         self.may_write = int(found.group(1)) >= 10
 
     def version(self):
         return output_of(*self.program, "--version").splitlines()[0]
 
-    def open(self, image, point, writable):
-        name = image.replace(",", ",,")
-        command = [
+    def command(self, image, point, writable):
+        name, mode = image.replace(",", ",,"), "read-only=" + ("off" if writable else "on")
+        export = f"fuse,id=view,node-name=disk,mountpoint={point.replace(',', ',,')}"
+        return [
             *self.program,
-            "--blockdev", f"driver=file,node-name=file,filename={name}",
-            "--blockdev", "driver=qcow2,node-name=disk,file=file",
-            "--export", f"fuse,id=view,node-name=disk,mountpoint={point.replace(',', ',,')},"
-                        f"writable={'on' if writable else 'off'}",
+            "--blockdev", f"driver=file,node-name=file,{mode},filename={name}",
+            "--blockdev", f"driver=qcow2,node-name=disk,{mode},file=file",
+            "--export", export + (",writable=on" if writable else ",writable=off"),
         ]
-        return point, Daemon(command, point)
 
 
 class StorageDaemonOfTree(StorageDaemon):
@@ -170,10 +208,11 @@ class StorageDaemonOfTree(StorageDaemon):
 
 def find_targets(build, tree):
     """Those that this machine has, in the order of the table."""
-    targets = [Target(), Rawview(build), RawviewRaw(build)]
+    targets = [Target()]
     null_server = os.path.join(build, "tests", "bench", "null-server")
     if os.path.exists(null_server):
-        targets.insert(1, Null(null_server))
+        targets.append(Null(null_server))
+    targets += [Rawview(build), RawviewRaw(build)]
     daemon = shutil.which("qemu-storage-daemon")
     if daemon:
         targets.append(StorageDaemon([daemon]))

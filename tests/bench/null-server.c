@@ -10,6 +10,7 @@
 #define FUSE_USE_VERSION 314
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fuse-newer.h"
 #include "supervisor/init.h"
 #include "supervisor/mount.h"
 
@@ -43,6 +44,7 @@ typedef struct NullThread {
         uint8_t *buf; /* requests */
         uint8_t *
                 zeroes; /* answers: memory of its own, as a server's that copies what it has read */
+        bool may_be_direct;
         bool replaying;
         bool ready;
 } NullThread;
@@ -77,13 +79,13 @@ static void null_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
         fuse_reply_attr(req, &st, NULL_ATTR_TIMEOUT);
 }
 
-/* Buffered reads are kept; what is opened with O_DIRECT goes past the page cache, and its writes need not wait for
- * each other. libfuse 3.14 has no name for that. */
+/* As ops_open() in fuse/ops.c. */
 static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
         struct fuse_open_out out = { .open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH };
 
-        if (fi->flags & O_DIRECT)
+        if (null_thread(req)->may_be_direct && (fi->flags & O_DIRECT) &&
+            (fi->flags & O_ACCMODE) == O_RDWR)
                 out.open_flags |= FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
         fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
@@ -173,6 +175,14 @@ static void *null_serve(void *arg)
         return NULL;
 }
 
+static bool null_may_be_direct(const Init *init)
+{
+        struct fuse_init_out answer = { 0 };
+
+        memcpy(&answer, init->answer + sizeof(struct fuse_out_header), sizeof(answer));
+        return answer.flags & FUSE_INIT_EXT && answer.flags2 & FUSE_NEWER_DIRECT_IO_ALLOW_MMAP;
+}
+
 static int null_open_session(NullThread *t, const Init *init, Err *err)
 {
         char name[] = "null";
@@ -207,6 +217,7 @@ static int null_start_thread(const Mount *m, const Init *init, off_t size, Err *
                 .fd = m->fuse_fd,
                 .buf = buf,
                 .zeroes = (uint8_t *)buf + NULL_BUF_LEN,
+                .may_be_direct = null_may_be_direct(init),
         };
         int r = null_open_session(t, init, err);
         if (r < 0)

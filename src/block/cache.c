@@ -11,6 +11,7 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "block/crew.h"
 #include "block/limits.h"
 
 #include <errno.h>
@@ -57,6 +58,7 @@ typedef struct CacheShard {
 } CacheShard;
 
 struct Cache {
+        Crew *crew; /* owned */
         atomic_uint_fast64_t clock, bytes, hits, misses;
         pthread_mutex_t budget_lock;
         atomic_uint_fast64_t budget, reserved; /* changed with budget_lock */
@@ -106,6 +108,11 @@ int cache_new(uint64_t budget, Cache **ret)
         Cache *c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
+        int r = crew_new(&c->crew);
+        if (r < 0) {
+                free(c);
+                return r;
+        }
         atomic_init(&c->budget, cache_bound_budget(budget));
         pthread_mutex_init(&c->budget_lock, NULL);
         pthread_mutex_init(&c->borrow_lock, NULL);
@@ -436,6 +443,7 @@ Cache *cache_free(Cache *c)
 {
         if (!c)
                 return NULL;
+        crew_free(c->crew);
         for (size_t i = 0; i < CACHE_SHARDS; i++) {
                 cache_shard_drop_owner(c, &c->shards[i], NULL);
                 pthread_mutex_destroy(&c->shards[i].lock);
@@ -498,6 +506,11 @@ void cache_give_back(Cache *c, uint64_t bytes)
                 c->borrowed -= bytes;
                 pthread_cond_broadcast(&c->given_back);
         }
+}
+
+Crew *cache_crew(Cache *c)
+{
+        return c->crew;
 }
 
 void cache_get_stat(Cache *c, CacheStat *ret)

@@ -17,6 +17,7 @@
 
 typedef struct Cache Cache;
 typedef struct CacheEntry CacheEntry;
+typedef struct Crew Crew;
 
 /* Which piece: `owner` is the Node, `kind` tells apart what one owner keeps (CACHE_DECODED is block/'s). */
 typedef struct CacheKey {
@@ -68,6 +69,9 @@ uint64_t cache_set_budget(Cache *c, uint64_t budget);
  * LIMIT_DECODING_SIZE. Who has borrowed does not borrow again. */
 void cache_borrow(Cache *c, uint64_t bytes);
 void cache_give_back(Cache *c, uint64_t bytes);
+
+/* Who helps to unpack what goes into it (block/crew.h). */
+Crew *cache_crew(Cache *c);
 
 typedef struct CacheStat {
         uint64_t hits, misses, bytes, budget, reserved;

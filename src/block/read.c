@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/bits.h"
-#include "block/cache.h"
-#include "block/limits.h"
 #include "block/request.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-
-enum {
-        /* Shorter extents need so little that nobody has to wait for it. */
-        DECODE_FREE_LEN = 64 * 1024,
-        /* A driver may need as much as twice the length to unpack from. */
-        DECODE_COST = 3,
-};
 
 int node_map(Node *n, uint64_t off, uint64_t len, Extent *ret, uint64_t *ret_len)
 {
@@ -24,44 +15,6 @@ int node_map(Node *n, uint64_t off, uint64_t len, Extent *ret, uint64_t *ret_len
         assert(off >= e.off && off - e.off < e.len);
         *ret_len = u64_min(len, e.len - (off - e.off));
         *ret = e;
-        return 0;
-}
-
-typedef struct DecodeJob {
-        Node *node;
-        const Extent *extent;
-} DecodeJob;
-
-/* Only a few large extents are unpacked at one time: what each takes is its own length, and what it is unpacked from. */
-static int node_decode(void *arg, const CacheKey *key, void *buf, size_t len)
-{
-        DecodeJob *job = arg;
-        Node *n = job->node;
-        uint64_t need = n->decode_cost;
-
-        if (len > DECODE_FREE_LEN)
-                need += DECODE_COST * (uint64_t)len;
-        if (need)
-                cache_borrow(n->cache, need);
-        int r = n->format->read_coded(n, job->extent, buf);
-        if (need)
-                cache_give_back(n->cache, need);
-        return r;
-}
-
-static int node_read_coded(Node *n, const Extent *e, void *buf, size_t len, uint64_t off)
-{
-        CacheKey key = { .owner = n, .kind = CACHE_DECODED, .at = e->cookie };
-        DecodeJob job = { .node = n, .extent = e };
-        CacheEntry *entry = NULL;
-
-        if (e->len > LIMIT_CODED_LEN)
-                return -EFBIG;
-        int r = cache_get(n->cache, &key, (size_t)e->len, node_decode, &job, &entry);
-        if (r < 0)
-                return r;
-        memcpy(buf, (uint8_t *)cache_entry_bytes(entry) + (off - e->off), len);
-        cache_put(n->cache, entry);
         return 0;
 }
 
@@ -83,14 +36,17 @@ int node_read_extent(Node *n, const Extent *e, void *buf, size_t len, uint64_t o
         return 0;
 }
 
-/* Reads the beginning of the range, as much as one answer of the driver covers. */
+/* Reads the beginning of the range, as much as one answer of the driver covers, or several that
+ * say it is coded. */
 static int node_read_some(Node *n, void *buf, size_t len, uint64_t off, uint64_t *ret_len)
 {
         for (;;) {
                 uint64_t reuses = atomic_load(&n->reuses);
                 Extent e;
                 int r = node_map(n, off, len, &e, ret_len);
-                if (r >= 0)
+                if (r >= 0 && e.kind == EXTENT_CODED && *ret_len < len)
+                        r = node_read_coded_run(n, &e, buf, len, off, ret_len);
+                else if (r >= 0)
                         r = node_read_extent(n, &e, buf, (size_t)*ret_len, off);
                 /* A writer may have put these bytes elsewhere, and others where they were: never twice without a
                  * whole flush in between. */

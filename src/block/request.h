@@ -14,6 +14,14 @@ int node_map(Node *n, uint64_t off, uint64_t len, Extent *ret, uint64_t *ret_len
 /* Reads what `e` says of [off, off + len), which lies within it. */
 int node_read_extent(Node *n, const Extent *e, void *buf, size_t len, uint64_t off);
 
+/* Reads from a coded extent [off, off + len), which lies within it. */
+int node_read_coded(Node *n, const Extent *e, void *buf, size_t len, uint64_t off);
+
+/* Reads the beginning of [off, off + len), which begins in the coded extent `first` and goes on behind it: *ret_len, as far as
+ * coded extents follow. The crew helps. */
+int node_read_coded_run(
+        Node *n, const Extent *first, void *buf, size_t len, uint64_t off, uint64_t *ret_len);
+
 /* Reads within the size. */
 int node_read_locked(Node *n, void *buf, size_t len, uint64_t off);
 

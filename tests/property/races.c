@@ -10,6 +10,7 @@
 #include "block/limits.h"
 #include "block/node.h"
 #include "fake/audit.h"
+#include "fake/fake.h"
 #include "fake/secret.h"
 #include "store/slow.h"
 
@@ -238,6 +239,88 @@ static void test_readers_see_old_or_new(void **state)
         }
 }
 
+/*
+ * A disk of packed granules, read all at once and unpacked by several threads, while they are written to and discarded: each byte
+ * is the old one, a new one or zero, and at the end what was done last.
+ */
+enum {
+        PACKED_GRANULES = 96,
+        PACKED_GRANULE = 4096,
+        PACKED_SIZE = PACKED_GRANULES * PACKED_GRANULE,
+        PACKED_READERS = 3,
+};
+
+static uint8_t packed_byte(uint64_t granule)
+{
+        return granule % 3 == 1 ? 'n' : granule % 3 == 2 ? 0 : fake_byte(granule);
+}
+
+static void *packed_reader_run(void *arg)
+{
+        Sweeper *w = arg;
+        _cleanup_free_ uint8_t *buf = malloc(PACKED_SIZE);
+
+        while (buf && !atomic_load(&w->stop)) {
+                if (node_read(w->node, buf, PACKED_SIZE, 0) < 0)
+                        atomic_fetch_add(&w->wrong, 1);
+                for (uint64_t off = 0; off < PACKED_SIZE; off++) {
+                        uint64_t granule = off / PACKED_GRANULE;
+                        if (buf[off] != fake_byte(granule) && buf[off] != packed_byte(granule))
+                                atomic_fetch_add(&w->wrong, 1);
+                }
+        }
+        return NULL;
+}
+
+static void packed_change(Node *n)
+{
+        uint8_t bytes[PACKED_GRANULE];
+
+        memset(bytes, 'n', sizeof(bytes));
+        for (uint64_t granule = 1; granule < PACKED_GRANULES; granule++) {
+                uint64_t off = granule * PACKED_GRANULE;
+                if (granule % 3 == 1) {
+                        assert_int_equal(node_write(n, bytes, 1000, off + 500), 0);
+                        assert_int_equal(node_write(n, bytes, PACKED_GRANULE, off), 0);
+                } else if (granule % 3 == 2) {
+                        assert_int_equal(node_discard(n, off, PACKED_GRANULE), 0);
+                }
+                if (granule % 8 == 0)
+                        assert_int_equal(node_flush(n), 0);
+        }
+}
+
+static void test_packed_granules_are_changed(void **state)
+{
+        static uint8_t found[PACKED_SIZE];
+        char layout[PACKED_GRANULES + 1] = "";
+        FakeImage image = { .size = PACKED_SIZE, .granule = PACKED_GRANULE, .layout = layout };
+        _cleanup_cache_ Cache *c = NULL;
+        Store *inner = NULL, *s = NULL;
+        NodeOptions options = { .writable = true };
+        Err err = { "" };
+        pthread_t threads[PACKED_READERS];
+
+        memset(layout, 'c', PACKED_GRANULES);
+        assert_int_equal(fake_make(&image, &inner), 0);
+        assert_int_equal(slow_store_new(inner, SLOW_USEC, &s), 0);
+        assert_int_equal(cache_new(0, &c), 0);
+        options.cache = c;
+        _cleanup_node_ Node *n = NULL;
+        assert_int_equal(node_open(&format_fake, s, &options, NULL, &n, &err), 0);
+        Sweeper sweeper = { .node = n };
+        for (size_t i = 0; i < PACKED_READERS; i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, packed_reader_run, &sweeper), 0);
+        packed_change(n);
+        atomic_store(&sweeper.stop, true);
+        for (size_t i = 0; i < PACKED_READERS; i++)
+                pthread_join(threads[i], NULL);
+        assert_int_equal(atomic_load(&sweeper.wrong), 0);
+        assert_int_equal(node_read(n, found, PACKED_SIZE, 0), 0);
+        for (size_t i = 0; i < PACKED_SIZE; i++)
+                assert_int_equal(found[i], packed_byte(i / PACKED_GRANULE));
+}
+
 typedef struct Shaker {
         Node *node;
         uint8_t number;
@@ -460,6 +543,7 @@ int main(void)
                 cmocka_unit_test(test_writers_of_one_granule),
                 cmocka_unit_test(test_flushes_at_the_same_time),
                 cmocka_unit_test(test_readers_see_old_or_new),
+                cmocka_unit_test(test_packed_granules_are_changed),
                 cmocka_unit_test(test_everything_at_once),
                 cmocka_unit_test(test_writers_against_discard_resize_flush),
         };

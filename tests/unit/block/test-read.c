@@ -35,7 +35,56 @@ static void test_a_read_crosses_extents(void **state)
         const char expected[] = { 'A', 0, 'C', 'D', 'E' };
         for (size_t i = 0; i < sizeof(buf); i++)
                 assert_int_equal(buf[i], (uint8_t)expected[(i + 100) / G]);
-        assert_int_equal(calls_of(n).maps, 5);
+        /* What follows coded extents is asked for twice. */
+        assert_int_equal(calls_of(n).maps, 6);
+}
+
+/* Long enough for others to help, with a hole in it, and ends that are ragged. */
+static void test_many_coded_extents(void **state)
+{
+        enum { COUNT = 100, HOLE = 70 };
+        char layout[COUNT + 1] = "";
+        memset(layout, 'c', COUNT);
+        layout[HOLE] = '0';
+        _cleanup_cache_ Cache *c = new_cache();
+        _cleanup_node_ Node *n = open_fake(layout, 0, false, c);
+        static uint8_t buf[COUNT * G];
+
+        for (size_t cut = 0; cut < 3; cut++) {
+                size_t from = cut * 700, len = sizeof(buf) - 2 * from;
+                memset(buf, '?', sizeof(buf));
+                assert_int_equal(node_read(n, buf, len, from), 0);
+                for (size_t i = 0; i < len; i++) {
+                        uint64_t unit = (from + i) / G;
+                        assert_int_equal(buf[i], unit == HOLE ? 0 : fake_byte(unit));
+                }
+                for (size_t i = len; i < sizeof(buf); i++)
+                        assert_int_equal(buf[i], '?');
+        }
+        assert_int_equal(calls_of(n).decodes, COUNT - 1);
+}
+
+/* One of many cannot be read: so can all of them together. Afterwards nothing of it is left. */
+static void test_one_of_many_fails(void **state)
+{
+        enum { COUNT = 64, BAD = 40 };
+        char layout[COUNT + 1] = "";
+        memset(layout, 'c', COUNT);
+        FakeImage image = { .size = COUNT * G, .granule = G, .layout = layout };
+        FaultPlan plan = { .code = EIO };
+        _cleanup_cache_ Cache *c = new_cache();
+        Store *inner = NULL, *s = NULL;
+        static uint8_t buf[COUNT * G];
+
+        assert_int_equal(fake_make(&image, &inner), 0);
+        assert_int_equal(faulty_store_new(inner, &plan, &s), 0);
+        _cleanup_node_ Node *n = open_node_on(&format_fake_read_only, s, false, c);
+        atomic_store(&plan.fail_at, atomic_load(&plan.count) + BAD);
+        assert_int_equal(node_read(n, buf, sizeof(buf), 0), -EIO);
+        assert_int_equal(node_read(n, buf, sizeof(buf), 0), 0);
+        for (size_t i = 0; i < COUNT; i++)
+                assert_int_equal(buf[i * G], fake_byte(i));
+        assert_int_equal(calls_of(n).decodes, COUNT + 1);
 }
 
 static void test_ragged_ends(void **state)
@@ -221,6 +270,8 @@ int main(void)
                 cmocka_unit_test(test_each_kind_reads_as_it_says),
                 cmocka_unit_test(test_a_read_crosses_extents),
                 cmocka_unit_test(test_ragged_ends),
+                cmocka_unit_test(test_many_coded_extents),
+                cmocka_unit_test(test_one_of_many_fails),
                 cmocka_unit_test(test_a_shorter_layer_below_ends_in_zeroes),
                 cmocka_unit_test(test_a_longer_layer_below_is_cut),
                 cmocka_unit_test(test_past_the_end_and_nothing),

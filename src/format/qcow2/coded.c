@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Compressed clusters. Each call has memory of its own, bounded by the cluster size: at most twice a cluster of
- * input, and a decoder's state that does not depend on the input.
+ * input, and a decoder's state that does not depend on the input; of zstd's, which is large, some are kept.
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
@@ -12,11 +12,32 @@
 #include <string.h>
 #include <zstd.h>
 
-static void qcow2_dctx_free(ZSTD_DCtx **d)
+/* A decoder begins each frame anew, whatever it did before. */
+static ZSTD_DCtx *qcow2_take_decoder(Qcow2 *q)
 {
-        ZSTD_freeDCtx(*d);
+        for (size_t i = 0; i < QCOW2_SPARE_DECODERS; i++) {
+                ZSTD_DCtx *d = atomic_exchange(&q->spare_decoders[i], NULL);
+                if (d)
+                        return d;
+        }
+        return ZSTD_createDCtx();
 }
-#define _cleanup_dctx_ _cleanup_(qcow2_dctx_free)
+
+static void qcow2_put_decoder(Qcow2 *q, ZSTD_DCtx *d)
+{
+        for (size_t i = 0; i < QCOW2_SPARE_DECODERS; i++) {
+                ZSTD_DCtx *none = NULL;
+                if (atomic_compare_exchange_strong(&q->spare_decoders[i], &none, d))
+                        return;
+        }
+        ZSTD_freeDCtx(d);
+}
+
+void qcow2_free_spare_decoders(Qcow2 *q)
+{
+        for (size_t i = 0; i < QCOW2_SPARE_DECODERS; i++)
+                ZSTD_freeDCtx(atomic_exchange(&q->spare_decoders[i], NULL));
+}
 
 /* The library would also decode the formats of its first years; nobody wrote them into a qcow2. */
 static bool qcow2_is_zstd_frame(const uint8_t *in, size_t len)
@@ -32,12 +53,9 @@ static bool qcow2_is_zstd_frame(const uint8_t *in, size_t len)
 
 /* One or more frames. Each is decoded in one go, straight into `out`: then the decoder needs no window, and a frame
  * cannot make it ask for memory by stating a large one. */
-static int qcow2_unzstd(const uint8_t *in, size_t in_len, uint8_t *out, size_t len)
+static int qcow2_unzstd_frames(
+        ZSTD_DCtx *d, const uint8_t *in, size_t in_len, uint8_t *out, size_t len)
 {
-        _cleanup_dctx_ ZSTD_DCtx *d = ZSTD_createDCtx();
-        if (!d)
-                return -ENOMEM;
-
         while (len > 0) {
                 if (!qcow2_is_zstd_frame(in, in_len))
                         return -EIO;
@@ -55,6 +73,16 @@ static int qcow2_unzstd(const uint8_t *in, size_t in_len, uint8_t *out, size_t l
         return 0;
 }
 
+static int qcow2_unzstd(Qcow2 *q, const uint8_t *in, size_t in_len, uint8_t *out, size_t len)
+{
+        ZSTD_DCtx *d = qcow2_take_decoder(q);
+        if (!d)
+                return -ENOMEM;
+        int r = qcow2_unzstd_frames(d, in, in_len, out, len);
+        qcow2_put_decoder(q, d);
+        return r;
+}
+
 Qcow2Coded qcow2_coded_place(const Qcow2 *q, uint64_t entry)
 {
         /* bits 0 … x-1: where it begins; bits x … 61: further sectors that it may reach into */
@@ -67,7 +95,7 @@ Qcow2Coded qcow2_coded_place(const Qcow2 *q, uint64_t entry)
 
 int qcow2_read_coded(Node *n, const Extent *e, void *buf)
 {
-        const Qcow2 *q = n->state;
+        Qcow2 *q = n->state;
         if (!(e->cookie & QCOW2_ENTRY_COMPRESSED))
                 return qcow2_read_aes(n, e, buf);
         Qcow2Coded place = qcow2_coded_place(q, e->cookie);
@@ -83,6 +111,6 @@ int qcow2_read_coded(Node *n, const Extent *e, void *buf)
         /* A full cluster is enough: the end of a stream may have been cut off with the last sector, and then what
          * follows it, somebody else's bytes, is taken for one. */
         return q->header.compression == QCOW2_COMPRESSION_ZSTD
-                       ? qcow2_unzstd(in, place.len, buf, e->len)
+                       ? qcow2_unzstd(q, in, place.len, buf, e->len)
                        : inflate_exactly(INFLATE_RAW, in, place.len, buf, e->len);
 }

@@ -50,6 +50,7 @@ static void qcow2_close(Node *n)
                 return;
         qcow2_writer_close(n);
         qcow2_crypt_close(q);
+        qcow2_free_spare_decoders(q);
         cache_release(n->cache, q->reserved);
         free(q->l1);
         free(q->data_name);

@@ -28,6 +28,7 @@ enum {
         QCOW2_CLUSTER_BITS_MIN = 9,
         QCOW2_CLUSTER_BITS_MAX = 21,
         QCOW2_EXTENDED_CLUSTER_BITS_MIN = 14,
+        QCOW2_SPARE_DECODERS = 4,
         QCOW2_REFCOUNT_ORDER_MAX = 6,
         QCOW2_V2_REFCOUNT_ORDER = 4,
         QCOW2_V2_HEADER_LEN = 72,
@@ -246,6 +247,9 @@ typedef struct Qcow2 {
         LuksHeader *luks;                /* owned: what it says; NULL: none */
         Store *cipher_store; /* owned: host_store, decrypted; NULL: not encrypted like that, or locked */
         SectorCipher *aes; /* owned: of crypt_method 1; NULL: not encrypted like that, or locked */
+
+        /* Owned: decoders of zstd that nobody uses just now, each of which takes 160 KiB to make. Taken and put back by exchange. */
+        _Atomic(struct ZSTD_DCtx_s *) spare_decoders[QCOW2_SPARE_DECODERS];
 } Qcow2;
 
 /* One entry of the snapshot table. */
@@ -362,6 +366,7 @@ int qcow2_read_aes(Node *n, const Extent *e, void *buf);
 /* The callbacks of map.c, coded.c, describe.c. */
 int qcow2_map(Node *n, uint64_t off, uint64_t len, Extent *ret);
 int qcow2_read_coded(Node *n, const Extent *e, void *buf);
+void qcow2_free_spare_decoders(Qcow2 *q);
 int qcow2_describe(Node *n, Info *info);
 
 #define _cleanup_snapshot_ __attribute__((cleanup(qcow2_snapshot_done)))

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/cleanup.h"
+#include "format/qcow2/qcow2.h"
 #include "tests/unit/fd-count.h"
 #include "tests/unit/format/qcow2-image.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +206,59 @@ static void test_zstd_of_less_and_of_more(void **state)
         assert_int_equal(read_it(&image, got), -EIO);
 }
 
+enum {
+        READERS = 2 * QCOW2_SPARE_DECODERS,
+        READS = 60,
+};
+
+typedef struct Reader {
+        Node *node;
+        pthread_t thread;
+        bool wrong;
+} Reader;
+
+static void *reader_run(void *arg)
+{
+        Reader *r = arg;
+        _cleanup_free_ uint8_t *got = malloc(CLUSTER);
+
+        for (unsigned i = 0; got && i < READS; i++) {
+                if (node_read(r->node, got, CLUSTER, CLUSTER) != 0 ||
+                    memcmp(got, guest, CLUSTER) != 0 ||
+                    node_read(r->node, got, CLUSTER, 2 * CLUSTER) != -EIO)
+                        r->wrong = true;
+        }
+        return NULL;
+}
+
+/* More threads than decoders are kept, each of which has just met something broken. */
+static void test_zstd_of_many_threads(void **state)
+{
+        static Image image;
+        Reader readers[READERS];
+        Opened o;
+
+        begin(&image, true);
+        size_t len = zstd_guest(0, CLUSTER, 0);
+        put_coded(&image, 5 * CLUSTER, len);
+        packed[len / 2] ^= 0x55;
+        packed[len / 3] ^= 0x55;
+        image_put_bytes(&image, 6 * CLUSTER, packed, len / 2);
+        image_map(&image, 2, IMAGE_COMPRESSED | (len / 512) << SECTORS_AT | 6 * CLUSTER);
+        image_open(&image, NULL, NULL, &o);
+        assert_int_equal(o.r, 0);
+        for (size_t i = 0; i < READERS; i++) {
+                readers[i] = (Reader){ .node = o.node };
+                assert_int_equal(pthread_create(&readers[i].thread, NULL, reader_run, &readers[i]),
+                                 0);
+        }
+        for (size_t i = 0; i < READERS; i++) {
+                pthread_join(readers[i].thread, NULL);
+                assert_false(readers[i].wrong);
+        }
+        image_close(&o);
+}
+
 static void test_zstd_of_nothing(void **state)
 {
         /* Frames that unpack to nothing must not be gone through for ever. */
@@ -271,6 +328,7 @@ int main(void)
                 cmocka_unit_test(test_file_ends_within_the_last_sector),
                 cmocka_unit_test(test_zstd_of_many_frames),
                 cmocka_unit_test(test_zstd_of_less_and_of_more),
+                cmocka_unit_test(test_zstd_of_many_threads),
                 cmocka_unit_test(test_zstd_of_nothing),
                 cmocka_unit_test(test_zstd_formats_of_old),
                 cmocka_unit_test(test_garbage),

@@ -356,6 +356,14 @@ static int cache_get_missing(
         return 0;
 }
 
+int cache_find(Cache *c, const CacheKey *key, CacheEntry **ret)
+{
+        if (cache_find_or_insert(c, cache_shard(c, key), key, NULL, ret) != 1)
+                return 0;
+        atomic_fetch_add_explicit(&c->hits, 1, memory_order_relaxed);
+        return 1;
+}
+
 int cache_get(
         Cache *c, const CacheKey *key, size_t len, CacheLoad load, void *arg, CacheEntry **ret)
 {

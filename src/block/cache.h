@@ -42,6 +42,9 @@ Cache *cache_free(Cache *c);
 int cache_get(
         Cache *c, const CacheKey *key, size_t len, CacheLoad load, void *arg, CacheEntry **ret);
 
+/* The same where it is there, or on its way: 1. 0: it is not, and is not loaded. */
+int cache_find(Cache *c, const CacheKey *key, CacheEntry **ret);
+
 /* The bytes of an entry in use. Read them only: a change needs a lock of the driver's. */
 void *cache_entry_bytes(CacheEntry *e);
 

@@ -17,8 +17,8 @@ enum {
 
         /* So many extents are unpacked together: a request of 1 MiB has 16 or 17 of 64 KiB. */
         CODED_RUN_MAX = 32,
-        /* Less is done before another thread has woken up. */
-        CODED_SHARED_LEN = 128 * 1024,
+        /* So much read at a time is a stream. Less is done before another thread has woken up. */
+        CODED_LONG = 128 * 1024,
 };
 
 typedef struct DecodeJob {
@@ -27,23 +27,30 @@ typedef struct DecodeJob {
 } DecodeJob;
 
 /* Only a few large extents are unpacked at one time: what each takes is its own length, and what it is unpacked from. */
-static int node_decode(void *arg, const CacheKey *key, void *buf, size_t len)
+static int node_decode(Node *n, const Extent *e, void *buf)
 {
-        DecodeJob *job = arg;
-        Node *n = job->node;
         uint64_t need = n->decode_cost;
 
-        if (len > DECODE_FREE_LEN)
-                need += DECODE_COST * (uint64_t)len;
+        if (e->len > DECODE_FREE_LEN)
+                need += DECODE_COST * e->len;
         if (need)
                 cache_borrow(n->cache, need);
-        int r = n->format->read_coded(n, job->extent, buf);
+        int r = n->format->read_coded(n, e, buf);
         if (need)
                 cache_give_back(n->cache, need);
         return r;
 }
 
-int node_read_coded(Node *n, const Extent *e, void *buf, size_t len, uint64_t off)
+static int node_load_decoded(void *arg, const CacheKey *key, void *buf, size_t len)
+{
+        DecodeJob *job = arg;
+
+        return node_decode(job->node, job->extent, buf);
+}
+
+/* `asked` is how much is read together. Whoever reads much gets whole extents at once, and leaves the cache to those that come
+ * back: for the rest of an extent, or for what they often read. */
+static int coded_read(Node *n, const Extent *e, void *buf, size_t len, uint64_t off, uint64_t asked)
 {
         CacheKey key = { .owner = n, .kind = CACHE_DECODED, .at = e->cookie };
         DecodeJob job = { .node = n, .extent = e };
@@ -51,12 +58,21 @@ int node_read_coded(Node *n, const Extent *e, void *buf, size_t len, uint64_t of
 
         if (e->len > LIMIT_CODED_LEN)
                 return -EFBIG;
-        int r = cache_get(n->cache, &key, (size_t)e->len, node_decode, &job, &entry);
-        if (r < 0)
-                return r;
+        if (len == e->len && asked >= CODED_LONG && cache_find(n->cache, &key, &entry) == 0)
+                return node_decode(n, e, buf);
+        if (!entry) {
+                int r = cache_get(n->cache, &key, (size_t)e->len, node_load_decoded, &job, &entry);
+                if (r < 0)
+                        return r;
+        }
         memcpy(buf, (uint8_t *)cache_entry_bytes(entry) + (off - e->off), len);
         cache_put(n->cache, entry);
         return 0;
+}
+
+int node_read_coded(Node *n, const Extent *e, void *buf, size_t len, uint64_t off)
+{
+        return coded_read(n, e, buf, len, off, len);
 }
 
 typedef struct CodedPiece {
@@ -68,6 +84,7 @@ typedef struct CodedPiece {
 
 typedef struct CodedRun {
         Node *node;
+        uint64_t len;
         size_t count;
         CodedPiece pieces[CODED_RUN_MAX];
 } CodedRun;
@@ -77,7 +94,7 @@ static int coded_read_piece(void *arg, size_t index)
         CodedRun *run = arg;
         CodedPiece *p = &run->pieces[index];
 
-        return node_read_coded(run->node, &p->extent, p->buf, p->len, p->off);
+        return coded_read(run->node, &p->extent, p->buf, p->len, p->off, run->len);
 }
 
 /* Adds `e`, and the coded extents that follow it; gives how long they are together. What is of another kind, or fails, is met
@@ -106,8 +123,9 @@ int node_read_coded_run(
         CodedRun run = { .node = n };
         int r = 0;
 
-        *ret_len = coded_gather(&run, first, buf, len, off);
-        if (*ret_len >= CODED_SHARED_LEN)
+        run.len = coded_gather(&run, first, buf, len, off);
+        *ret_len = run.len;
+        if (run.len >= CODED_LONG)
                 return crew_run(cache_crew(n->cache), run.count, coded_read_piece, &run);
         for (size_t i = 0; r >= 0 && i < run.count; i++)
                 r = coded_read_piece(&run, i);

@@ -118,7 +118,7 @@ static int fake_open(Node *n, Opener *opener, Err *err)
                 return err_set(err, EBADMSG, "header: magic is not FAKEDISK");
         n->size = f->size = from_le64(h.size);
         n->granule = from_le64(h.granule);
-        if (n->granule % 512 != 0 || n->granule < 512 || n->granule > 1 << 20)
+        if (n->granule % 512 != 0 || n->granule < 512 || n->granule > 2 << 20)
                 return err_set(err, EBADMSG,
                                "header: granule is not a number of sectors in bounds");
         f->unit = from_le64(h.unit);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,6 +20,7 @@ enum {
         PIECES = 200,
         ASKERS = 6,
         ROUNDS = 300,
+        LATE_USEC = 20000,
 };
 
 static Crew *new_crew(void)
@@ -51,16 +53,20 @@ static unsigned threads(void)
 typedef struct Tally {
         atomic_uint done[PIECES];
         size_t fails_from; /* pieces from here on fail, with their number as errno; 0: none does */
-        bool meet;         /* the first two pieces wait for each other */
+        bool meet; /* the first two pieces wait for each other, and whoever helps is the later one */
         pthread_barrier_t met;
+        pthread_t asker;
 } Tally;
 
 static int tally(void *arg, size_t index)
 {
         Tally *t = arg;
 
-        if (t->meet && index < 2)
+        if (t->meet && index < 2) {
                 pthread_barrier_wait(&t->met);
+                if (!pthread_equal(pthread_self(), t->asker))
+                        usleep(LATE_USEC);
+        }
         atomic_fetch_add(&t->done[index], 1);
         return t->fails_from && index >= t->fails_from ? -(int)index : 0;
 }
@@ -103,10 +109,10 @@ static void test_threads_come_when_wanted(void **state)
         crew_free(c);
 }
 
-/* Two pieces that wait for each other are done by two threads, or for ever. */
+/* Two pieces that wait for each other are done by two threads, or for ever; and the one who asks waits for the other. */
 static void test_others_help(void **state)
 {
-        Tally t = { .meet = true };
+        Tally t = { .meet = true, .asker = pthread_self() };
         Crew *c = new_crew();
 
         if (processors() < 2) {

@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "block/cache.h"
+#include "codec/sum.h"
 #include "format/dmg/dmg.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static int dmg_crc_store(DmgCheck *k, uint64_t pos, uint64_t len, uint32_t *crc)
                 int r = store_read(k->node->store, k->buf, part, pos);
                 if (r < 0)
                         return r;
-                *crc = (uint32_t)crc32(*crc, k->buf, (uInt)part);
+                *crc = crc32_over(*crc, k->buf, part);
                 pos += part;
                 len -= part;
         }
@@ -96,7 +97,7 @@ static int dmg_crc_extent(DmgCheck *k, uint64_t off, uint64_t end, uint64_t *ret
                 return dmg_crc_store(k, e.pos + from, len, crc);
         r = dmg_read_coded(k->node, &e, k->buf);
         if (r >= 0)
-                *crc = (uint32_t)crc32(*crc, k->buf + from, (uInt)len);
+                *crc = crc32_over(*crc, k->buf + from, (size_t)len);
         return r;
 }
 

@@ -3,14 +3,14 @@
 
 #include "base/bits.h"
 #include "block/cache.h"
+#include "codec/sum.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <zlib.h>
 
 uint32_t ewf_sum(const void *bytes, size_t len)
 {
-        return (uint32_t)adler32_z(1, bytes, len);
+        return adler32_over(1, bytes, len);
 }
 
 static int ewf_open(Node *n, Opener *opener, Err *err)

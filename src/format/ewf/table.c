@@ -9,13 +9,13 @@
 #include "base/cleanup.h"
 #include "block/cache.h"
 #include "block/limits.h"
+#include "codec/sum.h"
 #include "format/ewf/ewf.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
         EWF_TABLES_STEP = 64,
@@ -166,7 +166,7 @@ typedef struct EwfScan {
 
 static void ewf_scan_piece(EwfScan *scan, const le32 *entries, uint32_t at, uint32_t count)
 {
-        scan->sum = (uint32_t)adler32_z(scan->sum, (const Bytef *)entries, count * sizeof(le32));
+        scan->sum = adler32_over(scan->sum, entries, count * sizeof(le32));
         for (uint32_t i = 0; i < count && !scan->overflows; i++) {
                 uint32_t entry = from_le32(entries[i]), off = entry & ~EWF_COMPRESSED;
                 if (off < scan->last && entry >= scan->last) {

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import growth
 import report
 from disks import MIB, Disks
-from errors import Failed, output_of
+from errors import Failed, Skipped, output_of
 from jobs import JOBS
 from report import say
 from targets import find_targets
@@ -67,6 +67,9 @@ def run_group(bench, jobs, targets, failures):
                 continue
             try:
                 row[target.name].append(best(bench, job, target))
+            except Skipped as e:
+                del row[target.name]
+                say(f"skipped: {job.name}, {target.title}: {e}")
             except Failed as e:
                 del row[target.name]
                 failures.append(f"{job.name}, {target.title}: {e}")

@@ -7,6 +7,10 @@ class Failed(Exception):
     """Something was not measured; the text says why, in one sentence."""
 
 
+class Skipped(Failed):
+    """Something cannot be measured by who runs this; that is no failure."""
+
+
 def output_of(*command, given=None):
     try:
         run = subprocess.run(command, input=given, capture_output=True, text=True)

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import time
 
-from errors import Failed
+from errors import Failed, Skipped
 from fio import Fio
 from targets import mount_points, shown, started
 
@@ -82,6 +82,8 @@ def shared_out_memory(pids):
             with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
                 total += next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
         except OSError as e:
+            if e.errno in (errno.EACCES, errno.EPERM):
+                raise Skipped(f"only root may look at the memory of process {pid}") from None
             if e.errno not in (errno.ENOENT, errno.ESRCH):
                 raise Failed(f"the memory of process {pid} cannot be looked at: {e.strerror}") from None
     return total / KIB

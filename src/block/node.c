@@ -324,6 +324,36 @@ int node_finish(Node *n)
         return r;
 }
 
+Store *node_get_plain(Node *n)
+{
+        Extent e = { 0 };
+        uint64_t len = 0;
+
+        pthread_rwlock_rdlock(&n->layout);
+        uint64_t size = n->size;
+        int r = size > 0 ? n->format->map(n, 0, size, &e) : -ENODATA;
+        pthread_rwlock_unlock(&n->layout);
+        if (r < 0 || e.kind != EXTENT_DATA || e.off != 0 || e.pos != 0 || e.len < size)
+                return NULL;
+        return store_get_size(e.store, &len) >= 0 && len == size ? e.store : NULL;
+}
+
+int node_follow(Node *n)
+{
+        uint64_t size = 0;
+
+        store_note_foreign_change(n->store);
+        int r = store_get_size(n->store, &size);
+        if (r < 0 || size == node_get_size(n))
+                return r;
+        pthread_rwlock_wrlock(&n->layout);
+        r = store_get_size(n->store, &size);
+        if (r >= 0)
+                n->size = size;
+        pthread_rwlock_unlock(&n->layout);
+        return r;
+}
+
 static bool time_is_later(const struct timespec *a, const struct timespec *b)
 {
         return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;

@@ -142,6 +142,14 @@ typedef enum NodeFind {
  * follows. May call data what is a hole when finding out would take too long, never the other way round. */
 int node_find(Node *n, NodeFind what, uint64_t off, uint64_t *ret);
 
+/* The store whose bytes are those of the disk, one for one and over its whole length; NULL: there is none. The node's. It
+ * stays so while nothing is allocated and no size changes. */
+Store *node_get_plain(Node *n);
+
+/* For a raw image, to whose file others write while it is served: the disk is as long as the file is now, and the next flush
+ * brings to disk what they wrote. */
+int node_follow(Node *n);
+
 /* Bytes on the host of all files of the whole chain, and the times of the top layer's file(s). */
 int node_get_stat(Node *n, StoreStat *ret);
 

@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/fuse-newer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 
 enum {
-        /* Nobody but us changes the image: what the kernel knows of the view stays true. Seconds. */
+        /* Where nobody but us changes the image, what the kernel knows of the view stays true. Seconds. */
         OPS_ATTR_TIMEOUT = 365 * 86400,
         OPS_STATFS_BLOCK = 4096,
         OPS_NAME_MAX = 255,
@@ -66,6 +67,12 @@ static int ops_get_stat(View *v, struct stat *ret)
         return 0;
 }
 
+/* Of what is written into a mapped view the kernel tells nobody but the file. */
+static double ops_attr_timeout(const View *v)
+{
+        return view_is_written_past_us(v) ? 0 : OPS_ATTR_TIMEOUT;
+}
+
 static void ops_reply_stat(fuse_req_t req)
 {
         struct stat st;
@@ -74,7 +81,7 @@ static void ops_reply_stat(fuse_req_t req)
         if (r < 0)
                 ops_reply(req, r);
         else
-                fuse_reply_attr(req, &st, OPS_ATTR_TIMEOUT);
+                fuse_reply_attr(req, &st, ops_attr_timeout(ops_view(req)));
 }
 
 static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -131,6 +138,18 @@ static void ops_reply_direct(fuse_req_t req, uint64_t fh)
         fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
+/* The kernel reads, writes and maps the file that it was handed. All opens are answered like that, since it refuses them beside
+ * others whose contents it keeps. libfuse 3.14 has no word for it. */
+static void ops_reply_backed(fuse_req_t req, uint64_t id)
+{
+        FuseNewerOpenOut out = {
+                .fh = id,
+                .open_flags = FUSE_NEWER_OPEN_PASSTHROUGH | FOPEN_NOFLUSH,
+                .backing_id = ops_thread(req)->backing_id,
+        };
+        fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}
+
 /* Where the kernel was promised that we see to O_TRUNC (FUSE_ATOMIC_O_TRUNC, which it should not be: view.h), it
  * arrives here and means nothing. Without flush requests close() never waits for us: what must be on disk is asked
  * for by fsync. */
@@ -139,6 +158,10 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         int r = view_open(ops_view(req), fi->flags, fuse_req_ctx(req)->pid, &fi->fh);
         if (r < 0) {
                 ops_reply(req, r);
+                return;
+        }
+        if (ops_thread(req)->backing_id > 0) {
+                ops_reply_backed(req, fi->fh);
                 return;
         }
         if (ops_is_direct(ops_thread(req), fi->flags)) {

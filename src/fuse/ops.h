@@ -21,6 +21,7 @@ typedef struct OpsThread {
         /* As the supervisor promised the kernel. */
         uint32_t max_write;
         bool may_be_direct; /* the kernel keeps its page cache true beside FOPEN_DIRECT_IO */
+        int32_t backing_id; /* of ServeOptions */
         bool ready;         /* set by the replayed FUSE_INIT */
 } OpsThread;
 

@@ -277,6 +277,7 @@ static int serve_prepare_thread(
                 .answer_len = limits->buf_len - SERVE_HEADER_SIZE,
                 .max_write = limits->max_write,
                 .may_be_direct = limits->may_be_direct,
+                .backing_id = o->backing_id,
         };
         return serve_open_session(t, o, err);
 }

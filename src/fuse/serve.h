@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct Serve Serve;
 typedef struct View View;
@@ -21,6 +22,7 @@ typedef struct View View;
 typedef struct ServeOptions {
         View *view; /* borrowed */
         int fd;     /* borrowed; only copies of it are used after serve_start */
+        int32_t backing_id; /* the file, in the kernel's hands, with which opens are answered; 0: with none */
         /* FUSE_INIT as the kernel sent it and as it was answered, with their headers; borrowed during the call. */
         const void *init_request, *init_answer;
         size_t init_request_len, init_answer_len;

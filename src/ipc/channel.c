@@ -95,6 +95,9 @@ static int channel_check_body(const Message *m, Err *err)
                                        "message SERVE has init lengths %u and %u, above %d",
                                        m->serve.init_request_len, m->serve.init_answer_len,
                                        MESSAGE_INIT_MAX);
+                if (m->serve.backing_id < 0)
+                        return err_set(err, EBADMSG, "message SERVE has backing file %d",
+                                       m->serve.backing_id);
                 return 0;
         case MESSAGE_CHANGE:
                 if (m->change.what == 0 || (m->change.what & ~(uint32_t)MESSAGE_CHANGE_ALL))

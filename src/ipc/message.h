@@ -105,6 +105,8 @@ typedef struct MessageSealed {
         uint64_t size;
         uint32_t guessed;  /* raw because nothing else was recognised */
         uint32_t repaired; /* it was not closed cleanly, and its driver made up for that */
+        /* Byte for byte and over its whole length the disk is the file of layer `plain` - 1; 0: it is no one file. */
+        uint32_t plain;
         /* Of base/barrier.h: what keeps the worker in, and what the kernel does not have for it. */
         uint32_t barriers, barriers_lacking;
         char format[32];
@@ -119,7 +121,8 @@ typedef struct MessageServe {
         uint32_t uid, gid, mode;                /* of the view at first; mode without the type */
         uint32_t allow_other;                   /* mounted with it */
         int32_t supervisor_pid;                 /* for user.rawview.state */
-        char unit[256];                         /* the systemd unit, "" without one */
+        int32_t backing_id; /* opens are answered with this file, which the kernel has; 0: with none */
+        char unit[256];     /* the systemd unit, "" without one */
 } MessageServe;
 
 /* Worker → supervisor: the first fault of a minute on the request path. */

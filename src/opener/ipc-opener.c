@@ -39,6 +39,14 @@ const char *ipc_opener_target(const IpcOpener *o, const Store *s)
         return layer ? layer->target : NULL;
 }
 
+bool ipc_opener_get_number(const IpcOpener *o, const Store *s, uint32_t *ret)
+{
+        const IpcLayer *layer = ipc_opener_find(o, s);
+        if (layer)
+                *ret = layer->number;
+        return layer != NULL;
+}
+
 static int ipc_opener_ask(IpcOpener *o, uint32_t namer, const char *name, StoreMode mode, Err *err)
 {
         Message m = { .kind = MESSAGE_OPEN };

@@ -8,6 +8,7 @@
 
 #include "block/opener.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct IpcLayer {
@@ -29,6 +30,9 @@ int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err);
 /* Where the file lies, when the name that led to it is a symbolic link and the broker tells of such. NULL: it did not
  * say so. Belongs to the opener. */
 const char *ipc_opener_target(const IpcOpener *o, const Store *s);
+
+/* Under which number the broker knows the file of `s`. False: it was not opened here. */
+bool ipc_opener_get_number(const IpcOpener *o, const Store *s, uint32_t *ret);
 
 void ipc_opener_done(IpcOpener *o);
 

@@ -48,6 +48,11 @@ int store_set_size(Store *s, uint64_t size)
         return store_note_change(s, s->ops->set_size(s, size));
 }
 
+void store_note_foreign_change(Store *s)
+{
+        (void)store_note_change(s, 0);
+}
+
 int store_sync(Store *s)
 {
         uint64_t now = atomic_load(&s->changes) + 1;

@@ -99,6 +99,9 @@ int store_find_run(Store *s, uint64_t pos, StoreRun *ret);
 
 int store_get_stat(Store *s, StoreStat *ret);
 
+/* Somebody else writes to what lies below: the next sync has something to do. */
+void store_note_foreign_change(Store *s);
+
 /* Accepts NULL; returns NULL. Does not sync. */
 Store *store_free(Store *s);
 

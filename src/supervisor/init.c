@@ -24,6 +24,9 @@ enum {
         INIT_CONGESTION = 48,
         /* The kernel sends INIT before mount(2) returns; it is there or never comes. */
         INIT_WAIT_MS = 10000,
+        /* An image on a plain file system. One that lies on others, like overlayfs, is not handed over: the view is a file
+         * system, too, and the kernel allows two on one another. */
+        INIT_STACK_DEPTH = 1,
         /* read() refuses a smaller buffer, whatever the request. */
         INIT_READ_SIZE = 128 << 10,
 };
@@ -38,7 +41,7 @@ static size_t init_answer_size(uint32_t minor)
         return sizeof(struct fuse_init_out);
 }
 
-int init_answer(Init *i, Err *err)
+int init_answer(Init *i, InitPassthrough passthrough, Err *err)
 {
         struct fuse_in_header header;
         struct fuse_init_in in = { 0 };
@@ -67,6 +70,8 @@ int init_answer(Init *i, Err *err)
         uint32_t flags2 = flags & FUSE_INIT_EXT && in.minor >= INIT_MINOR_DIRECT
                                   ? in.flags2 & FUSE_NEWER_DIRECT_IO_ALLOW_MMAP
                                   : 0;
+        if (passthrough == INIT_WITH_PASSTHROUGH && flags & FUSE_INIT_EXT)
+                flags2 |= in.flags2 & FUSE_NEWER_PASSTHROUGH;
         bool big = flags & FUSE_MAX_PAGES;
         struct fuse_init_out out = {
                 .major = FUSE_KERNEL_VERSION,
@@ -80,6 +85,8 @@ int init_answer(Init *i, Err *err)
                 .max_pages = big ? INIT_MAX_PAGES : 0,
                 .flags2 = flags2,
         };
+        const uint32_t depth = flags2 & FUSE_NEWER_PASSTHROUGH ? INIT_STACK_DEPTH : 0;
+        memcpy((uint8_t *)&out + FUSE_NEWER_STACK_DEPTH_AT, &depth, sizeof(depth));
         size_t size = init_answer_size(in.minor);
         struct fuse_out_header out_header = {
                 .len = (uint32_t)(sizeof(out_header) + size),
@@ -115,14 +122,14 @@ static int init_read(int fuse_fd, Init *i, Err *err)
         return 0;
 }
 
-int init_exchange(int fuse_fd, Init *ret, Err *err)
+int init_exchange(int fuse_fd, InitPassthrough passthrough, Init *ret, Err *err)
 {
         Init i = { 0 };
 
         int r = init_read(fuse_fd, &i, err);
         if (r < 0)
                 return r;
-        r = init_answer(&i, err);
+        r = init_answer(&i, passthrough, err);
         if (r < 0)
                 return r;
         ssize_t n = write(fuse_fd, i.answer, i.answer_len);
@@ -130,4 +137,15 @@ int init_exchange(int fuse_fd, Init *ret, Err *err)
                 return err_set(err, n < 0 ? errno : EIO, "the kernel refuses our FUSE_INIT: %m");
         *ret = i;
         return 0;
+}
+
+bool init_has_passthrough(const Init *i)
+{
+        struct fuse_init_out out = { 0 };
+        size_t header = sizeof(struct fuse_out_header);
+
+        if (i->answer_len < header + sizeof(out))
+                return false;
+        memcpy(&out, i->answer + header, sizeof(out));
+        return out.flags2 & FUSE_NEWER_PASSTHROUGH;
 }

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "ipc/message.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,17 @@ typedef struct Init {
         size_t request_len, answer_len;
 } Init;
 
+/* Whether the kernel may be handed a file, where it can take one (base/fuse-newer.h). */
+typedef enum InitPassthrough {
+        INIT_WITHOUT_PASSTHROUGH,
+        INIT_WITH_PASSTHROUGH,
+} InitPassthrough;
+
 /* Fills i->answer from i->request. EPROTO: the request makes no sense or is of another protocol. */
-int init_answer(Init *i, Err *err);
+int init_answer(Init *i, InitPassthrough passthrough, Err *err);
 
 /* Reads the request from a fresh mount and writes the answer. */
-int init_exchange(int fuse_fd, Init *ret, Err *err);
+int init_exchange(int fuse_fd, InitPassthrough passthrough, Init *ret, Err *err);
+
+/* The kernel can take a file, and was told that it may get one. */
+bool init_has_passthrough(const Init *i);

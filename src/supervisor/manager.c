@@ -12,6 +12,7 @@
 #include "supervisor/image.h"
 #include "supervisor/look.h"
 #include "supervisor/notify.h"
+#include "supervisor/passthrough.h"
 #include "supervisor/privileges.h"
 #include "supervisor/ready.h"
 #include "supervisor/reload.h"
@@ -162,13 +163,21 @@ static int manager_open_image(Manager *m, Err *err)
 
 static int manager_mount(Manager *m, Err *err)
 {
+        int plain = passthrough_choose(m);
+
         m->phase = PHASE_MOUNT;
         int r = m->mount.adopted ? 0
                                  : mount_view(&m->target, m->config, m->image.layers[0].path,
                                               &m->mount, err);
         if (r >= 0)
-                r = init_exchange(m->mount.fuse_fd, &m->init, err);
-        return r < 0 ? err_prefix(err, r, "%s", m->target.path) : 0;
+                r = init_exchange(m->mount.fuse_fd,
+                                  plain < 0 ? INIT_WITHOUT_PASSTHROUGH : INIT_WITH_PASSTHROUGH,
+                                  &m->init, err);
+        if (r < 0)
+                return err_prefix(err, r, "%s", m->target.path);
+        if (init_has_passthrough(&m->init))
+                m->backing_id = passthrough_open(&m->mount, plain);
+        return 0;
 }
 
 void manager_get_owner(const Config *c, uint32_t *ret_uid, uint32_t *ret_gid)
@@ -192,6 +201,7 @@ static int manager_start_serving(Manager *m, Err *err)
         serve->mode = c->mode;
         serve->allow_other = m->mount.allow_other;
         serve->supervisor_pid = getpid();
+        serve->backing_id = m->backing_id;
         ready_get_unit(serve->unit, sizeof(serve->unit));
 
         m->stage = STAGE_STARTING;
@@ -244,6 +254,9 @@ static void manager_log_start(const Manager *m)
         event_log(EVENT_READY, &m->subject, 0, "%s: %s, %s, %s, shown as %s", path,
                   m->sealed.format, size_format(m->sealed.size, size),
                   m->config->writable ? "writable" : "read-only", m->target.path);
+        if (m->backing_id > 0)
+                log_line(LOG_LEVEL_DEBUG, "%s: the kernel reads%s the file by itself (passthrough)",
+                         path, m->config->writable ? " and writes" : "");
         if (m->sealed.guessed)
                 log_line(LOG_LEVEL_NOTICE,
                          "%s: no format was recognised, so it is shown as it is (raw)", path);
@@ -355,6 +368,7 @@ static int manager_serve(Manager *m, Err *err)
                 flushed = stop_view(m, &flush_err);
         pulse_end(m);
         manager_unmount(m);
+        passthrough_close(&m->mount, m->backing_id);
 
         r = manager_judge_end(m, err);
         if (r >= 0 && flushed < 0)

@@ -58,6 +58,7 @@ struct Manager {
         Worker worker;
         Mount mount;
         Init init;
+        int32_t backing_id; /* the kernel has the image's file under this number, and serves the view from it; 0: it has not */
         int signals; /* signalfd */
         int hangups; /* the same for SIGHUP, which is read by reload_run only */
         Phase phase;

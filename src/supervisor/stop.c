@@ -185,12 +185,14 @@ static int stop_try_unmount(Manager *m, StopUsers *users, Err *err)
         }
 }
 
-/* Ends the connection under those who still have the view open. Where the kernel offers no way to, the worker does:
+/* Ends the connection under those who still have the view open; who has a file in the kernel's hands open keeps that. Where the kernel offers no way to, the worker does:
  * it ends when we have nothing more to say to it. */
 static void stop_cut_off(Manager *m)
 {
-        log_line(LOG_LEVEL_NOTICE, "%s: is still open somewhere; it is cut off now",
-                 m->target.path);
+        log_line(LOG_LEVEL_NOTICE, "%s: is still open somewhere; %s", m->target.path,
+                 m->backing_id > 0 ? "who has it open goes on with the image itself, which stays "
+                                     "locked until it is let go of"
+                                   : "it is cut off now");
         if (mount_abort(&m->mount) < 0 && m->worker.channel >= 0)
                 shutdown(m->worker.channel, SHUT_WR);
 }

@@ -130,6 +130,10 @@ static void watch_take_sealed(Manager *m, const MessageSealed *sealed)
                 watch_take_violation(m, "the name of its format is none");
                 return;
         }
+        if (sealed->plain > m->image.count) {
+                watch_take_violation(m, "its disk is a file that was never opened");
+                return;
+        }
         m->sealed = *sealed;
         m->subject.format = m->sealed.format;
         m->stage = STAGE_SEALED;

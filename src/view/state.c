@@ -144,6 +144,8 @@ int state_format(const StateFacts *facts, char **ret)
         if (r >= 0)
                 r = state_add(o, "writable", json_object_new_boolean(facts->writable));
         if (r >= 0)
+                r = state_add(o, "passthrough", json_object_new_boolean(facts->passthrough));
+        if (r >= 0)
                 r = state_add_barriers(o, "sandbox", facts->barriers);
         if (r >= 0)
                 r = state_add_time(o, "since", facts->since);

@@ -14,6 +14,7 @@ typedef struct StateFacts {
         const char *unit;    /* "": none */
         int64_t pid;
         bool writable;
+        bool passthrough;  /* the kernel reads and writes past us: of that nothing is counted */
         uint32_t barriers; /* base/barrier.h */
         uint64_t size;
         time_t since;

@@ -23,7 +23,7 @@ enum {
 struct View {
         /* Fixed after view_new. */
         Node *node;
-        bool writable, growable, allow_other;
+        bool writable, growable, allow_other, passthrough;
         uint64_t start, len; /* len 0: to the end of the disk */
         uint32_t block_size;
         char *image, *unit;
@@ -42,6 +42,7 @@ struct View {
         uid_t uid;                           /* guarded by lock */
         gid_t gid;                           /* guarded by lock */
         struct timespec atime, mtime, ctime; /* guarded by lock */
+        struct timespec file_mtime; /* of the file, when it was last looked at; guarded by lock */
 };
 
 static void size_lock_give(pthread_rwlock_t **l)
@@ -92,6 +93,11 @@ static void view_touch(View *v)
         }
 }
 
+bool view_is_written_past_us(const View *v)
+{
+        return v->passthrough && v->writable;
+}
+
 /* From what the image's layers say to what a client of a file expects. What is an answer and no fault (cannot do
  * that here) is not counted. */
 static int view_answer(View *v, HealthOp op, uint64_t off, uint64_t len, int r)
@@ -102,6 +108,32 @@ static int view_answer(View *v, HealthOp op, uint64_t off, uint64_t len, int r)
         Fault fault = { .code = -r, .op = op, .off = off, .len = len, .when = time(NULL) };
         health_fault(&v->health, &fault);
         return r == -ENOSPC || r == -EDQUOT || r == -ENOMEM ? r : -EIO;
+}
+
+/* Catches up with what the kernel has written past us: size, times, what there is to flush. The times are those of the file
+ * once it was written to; before that they may be others, which somebody has set. No lock is held. */
+static int view_follow(View *v)
+{
+        StoreStat stat;
+
+        if (!view_is_written_past_us(v))
+                return 0;
+        int r = node_follow(v->node);
+        if (r >= 0)
+                r = node_get_stat(v->node, &stat);
+        if (r < 0)
+                return view_answer(v, HEALTH_OTHER, 0, 0, r);
+        LOCKED(&v->lock)
+        {
+                if (stat.mtime.tv_sec != v->file_mtime.tv_sec ||
+                    stat.mtime.tv_nsec != v->file_mtime.tv_nsec) {
+                        v->file_mtime = stat.mtime;
+                        v->mtime = stat.mtime;
+                        v->ctime = stat.ctime;
+                        v->mode &= (mode_t) ~(S_ISUID | S_ISGID);
+                }
+        }
+        return 0;
 }
 
 static int view_init_locks(View *v, int wake_fd)
@@ -159,6 +191,7 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->writable = options->writable;
         v->growable = options->writable && options->growable && options->len == 0;
         v->allow_other = options->allow_other;
+        v->passthrough = options->passthrough;
         v->start = options->start;
         v->len = options->len;
         v->block_size = view_block_size(n->granule);
@@ -173,6 +206,7 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->atime = stat.atime;
         v->mtime = stat.mtime;
         v->ctime = stat.ctime;
+        v->file_mtime = stat.mtime;
         *ret = TAKE(v);
         return 0;
 }
@@ -300,24 +334,30 @@ int view_write(View *v, const void *buf, size_t len, uint64_t off, size_t *ret_d
 
 int view_flush(View *v)
 {
-        return view_answer(v, HEALTH_SYNC, 0, 0, node_flush(v->node));
+        int r = view_follow(v);
+        return r < 0 ? r : view_answer(v, HEALTH_SYNC, 0, 0, node_flush(v->node));
 }
 
 int view_finish(View *v)
 {
-        return view_answer(v, HEALTH_SYNC, 0, 0, node_finish(v->node));
+        int r = view_follow(v);
+        return r < 0 ? r : view_answer(v, HEALTH_SYNC, 0, 0, node_finish(v->node));
 }
 
 int view_find(View *v, ViewFind what, uint64_t off, uint64_t *ret)
 {
+        int r = view_follow(v);
+        if (r < 0)
+                return r;
+
         _cleanup_size_lock_ pthread_rwlock_t *held = size_lock_take_shared(v);
         uint64_t size = view_size_locked(v);
         uint64_t found = 0;
 
         if (off >= size)
                 return -ENXIO;
-        int r = node_find(v->node, what == VIEW_FIND_DATA ? NODE_FIND_DATA : NODE_FIND_HOLE,
-                          v->start + off, &found);
+        r = node_find(v->node, what == VIEW_FIND_DATA ? NODE_FIND_DATA : NODE_FIND_HOLE,
+                      v->start + off, &found);
         if (r < 0)
                 return view_answer(v, HEALTH_READ, off, 0, r);
 
@@ -365,6 +405,9 @@ static int view_range(View *v, NodeRange change, uint64_t off, uint64_t len, Vie
                 return -EROFS;
         if (!in_range(off, len, LIMIT_DISK_SIZE))
                 return -EFBIG;
+        int r = view_follow(v);
+        if (r < 0)
+                return r;
         if (end == VIEW_END_MOVE)
                 return view_range_growing(v, change, off, len);
 
@@ -424,6 +467,8 @@ static int view_set_size(View *v, uint64_t size, bool by_path)
 int view_change(View *v, const ViewChange *change)
 {
         int r = view_check_change(v, change);
+        if (r >= 0)
+                r = view_follow(v);
         if (r < 0)
                 return r;
         if (change->has_size) {
@@ -454,7 +499,10 @@ int view_change(View *v, const ViewChange *change)
 int view_get_stat(View *v, ViewStat *ret)
 {
         StoreStat stat;
-        int r = node_get_stat(v->node, &stat);
+        int r = view_follow(v);
+        if (r < 0)
+                return r;
+        r = node_get_stat(v->node, &stat);
         if (r < 0)
                 return view_answer(v, HEALTH_OTHER, 0, 0, r);
 
@@ -494,6 +542,7 @@ static int view_get_state(View *v, char **ret)
                 .pid = v->pid,
                 .barriers = v->barriers,
                 .writable = v->writable,
+                .passthrough = v->passthrough,
                 .size = stat.size,
                 .since = v->since,
         };

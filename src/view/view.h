@@ -27,6 +27,9 @@ typedef struct View View;
 typedef struct ViewOptions {
         bool writable; /* the node must be so, too */
         bool growable; /* with the whole disk only, not with a window */
+        /* The kernel reads and writes the image's file by itself, past us, and lets it grow: a view of that kind is read-only,
+         * or it is a growable one of a raw image. */
+        bool passthrough;
         /* The window; len 0: the whole disk from `start` to wherever it ends. */
         uint64_t start, len;
         uid_t uid;
@@ -132,6 +135,9 @@ void view_get_counts(View *v, HealthCounts *ret);
 int view_take_report(View *v, time_t now, Fault *ret, uint64_t *ret_count);
 
 bool view_is_writable(const View *v);
+
+/* Size, times and contents change without our being asked. */
+bool view_is_written_past_us(const View *v);
 
 static inline void view_freep(View **v)
 {

@@ -43,6 +43,7 @@ typedef struct Worker {
         int wake_fd;
         Message image; /* MESSAGE_IMAGE as it came */
         SandboxReport sandbox;
+        uint32_t plain; /* as in MESSAGE_SEALED */
         Cache *cache;
         Node *node;
         View *view;
@@ -78,6 +79,19 @@ static int worker_receive(Worker *w, MessageKind kind, Message *ret, int *ret_fd
         return 1;
 }
 
+/* What is written past the end of a view that the kernel writes to by itself makes the file longer. That is right only where
+ * the view may grow, and where the size of the file is that of the disk: a raw image. */
+static uint32_t worker_find_plain(const Worker *w, const IpcOpener *opener)
+{
+        const MessageImage *image = &w->image.image;
+        uint32_t number = 0;
+
+        if (image->writable && (!image->growable || w->node->format != &format_raw))
+                return 0;
+        const Store *plain = node_get_plain(w->node);
+        return plain && ipc_opener_get_number(opener, plain, &number) ? number + 1 : 0;
+}
+
 static int worker_open_chain(Worker *w, Store *top, Err *err)
 {
         const MessageImage *image = &w->image.image;
@@ -98,7 +112,10 @@ static int worker_open_chain(Worker *w, Store *top, Err *err)
                 .opener = &opener.opener,
                 .cache = w->cache,
         };
-        return chain_open(&request, top, &w->node, err);
+        r = chain_open(&request, top, &w->node, err);
+        if (r >= 0)
+                w->plain = worker_find_plain(w, &opener);
+        return r;
 }
 
 /* Takes `fd` whatever happens. */
@@ -133,6 +150,7 @@ static int worker_seal(Worker *w, Err *err)
         m.sealed.size = node_get_size(w->node);
         m.sealed.guessed = w->node->guessed;
         m.sealed.repaired = w->node->repaired;
+        m.sealed.plain = w->plain;
         m.sealed.barriers = w->sandbox.applied;
         m.sealed.barriers_lacking = w->sandbox.lacking;
         snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->node->format->name);
@@ -144,6 +162,7 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
         ViewOptions view_options = {
                 .writable = w->image.image.writable,
                 .growable = w->image.image.growable,
+                .passthrough = serve->backing_id > 0,
                 .uid = serve->uid,
                 .gid = serve->gid,
                 .mode = serve->mode,
@@ -161,6 +180,7 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
         ServeOptions serve_options = {
                 .view = w->view,
                 .fd = fd,
+                .backing_id = serve->backing_id,
                 .init_request = serve->init_request,
                 .init_request_len = serve->init_request_len,
                 .init_answer = serve->init_answer,

@@ -240,7 +240,7 @@ static int null_start(const Mount *m, off_t size, unsigned threads, Err *err)
 {
         Init init = { 0 };
 
-        int r = init_exchange(m->fuse_fd, &init, err);
+        int r = init_exchange(m->fuse_fd, INIT_WITHOUT_PASSTHROUGH, &init, err);
         for (unsigned i = 0; r >= 0 && i < threads; i++)
                 r = null_start_thread(m, &init, size, err);
         if (r >= 0)

@@ -146,6 +146,7 @@ class Rawview(Target):
     format = "qcow2"
     is_served = True
     keep_cache = False
+    writing = ["--writable"]
 
     def __init__(self, build):
         # rawview-worker stands beside it.
@@ -156,12 +157,14 @@ class Rawview(Target):
 
     def command(self, image, point, writable):
         command = [self.program, f"--path={image}", f"--mount-point={point}", f"--format={self.format}", "--quiet"]
-        return command + ["--writable"] * writable
+        return command + self.writing * writable
 
 
 class RawviewRaw(Rawview):
     name, title, short = "rawview-raw", "rawview, raw image", "raw view"
     format = "raw"
+    # To a view that may not grow nobody writes past the worker.
+    writing = ["--writable", "--growable"]
 
 
 class StorageDaemon(Target):

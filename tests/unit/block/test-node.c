@@ -291,9 +291,100 @@ static void test_readers_do_not_starve_a_resize(void **state)
         assert_false(atomic_load(&reader.broken));
 }
 
+/* A disk that is the bytes of its store, or nearly so: what `map` answers is the test's. */
+static Extent nearly_extent;
+
+static int nearly_open(Node *n, Opener *opener, Err *err)
+{
+        return store_get_size(n->store, &n->size);
+}
+
+static int nearly_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
+{
+        *ret = nearly_extent;
+        ret->store = n->store;
+        return 0;
+}
+
+static const Format format_nearly = {
+        .name = "nearly",
+        .open = nearly_open,
+        .close = no_close,
+        .map = nearly_map,
+};
+
+static void test_a_disk_that_is_its_file(void **state)
+{
+        static const struct {
+                Extent extent;
+                bool plain;
+        } cases[] = {
+                { { .kind = EXTENT_DATA, .len = 5 }, true },
+                { { .kind = EXTENT_DATA, .len = 6 }, true },
+                { { .kind = EXTENT_DATA, .len = 5, .pos = 1 }, false },
+                { { .kind = EXTENT_DATA, .len = 4 }, false },
+                { { .kind = EXTENT_HOLE, .len = 5 }, false },
+                { { .kind = EXTENT_BELOW, .len = 5 }, false },
+                { { .kind = EXTENT_CODED, .len = 5 }, false },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                _cleanup_cache_ Cache *c = new_cache();
+                Store *s = NULL;
+
+                nearly_extent = cases[i].extent;
+                assert_int_equal(mem_store_new("12345", 5, &s), 0);
+                _cleanup_node_ Node *n = open_node_on(&format_nearly, s, true, c);
+                assert_ptr_equal(node_get_plain(n), cases[i].plain ? s : NULL);
+                /* A file that is longer than the disk is another one. */
+                assert_int_equal(store_set_size(s, 9), 0);
+                assert_null(node_get_plain(n));
+        }
+}
+
+static void test_an_empty_disk_is_no_file(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        Store *s = NULL;
+
+        nearly_extent = (Extent){ .kind = EXTENT_DATA };
+        assert_int_equal(mem_store_new("", 0, &s), 0);
+        _cleanup_node_ Node *n = open_node_on(&format_nearly, s, false, c);
+        assert_null(node_get_plain(n));
+}
+
+static void test_others_write_to_its_file(void **state)
+{
+        _cleanup_cache_ Cache *c = new_cache();
+        FaultPlan plan = { .code = EIO };
+        Store *s = NULL, *faulty = NULL;
+
+        assert_int_equal(mem_store_new("12345", 5, &s), 0);
+        assert_int_equal(faulty_store_new(s, &plan, &faulty), 0);
+        _cleanup_node_ Node *n = open_node_on(&format_nearly, faulty, true, c);
+        assert_int_equal(store_write(s, "x", 1, 9), 0);
+        assert_int_equal(node_follow(n), 0);
+        assert_int_equal(node_get_size(n), 10);
+        assert_int_equal(store_set_size(s, 3), 0);
+        assert_int_equal(node_follow(n), 0);
+        assert_int_equal(node_get_size(n), 3);
+
+        /* Flushed once, there is nothing to flush until it follows again. */
+        assert_int_equal(node_flush(n), 0);
+        plan.fail_at = plan.count + 1;
+        assert_int_equal(node_flush(n), 0);
+        plan.fail_at = 0;
+        assert_int_equal(node_follow(n), 0);
+        plan.fail_at = plan.count + 1;
+        assert_int_equal(node_flush(n), -EIO);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_disk_that_is_its_file),
+                cmocka_unit_test(test_an_empty_disk_is_no_file),
+                cmocka_unit_test(test_others_write_to_its_file),
                 cmocka_unit_test(test_open_names_the_format_and_leaves_the_store),
                 cmocka_unit_test(test_what_open_refuses_itself),
                 cmocka_unit_test(test_closing_closes_what_is_below),

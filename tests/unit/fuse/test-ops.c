@@ -163,6 +163,73 @@ static void test_open(void **state)
         }
 }
 
+/* A file that the kernel has in hand serves every open, and refuses none that the view does not refuse. */
+static void test_open_with_a_file_of_the_kernels(void **state)
+{
+        static const struct {
+                const ViewOptions *options;
+                uint32_t flags;
+                int error;
+        } cases[] = {
+                { &read_only, O_RDONLY, 0 },           { &read_only, O_RDONLY | O_DIRECT, 0 },
+                { &read_only, O_RDWR, -EROFS },        { &growable, O_RDWR, 0 },
+                { &growable, O_WRONLY | O_DIRECT, 0 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct fuse_open_in in = { .flags = cases[i].flags };
+                ViewOptions view = *cases[i].options;
+                ServeOptions serve;
+                FuseNewerOpenOut out;
+                static Answer a;
+                Kernel k;
+
+                view.passthrough = true;
+                kernel_open(&k, view);
+                serve = kernel_options(&k);
+                serve.backing_id = 7;
+                assert_int_equal(serve_start(&serve, &k.serve, NULL), 0);
+                assert_int_equal(kernel_ask(&k, FUSE_OPEN, &in, sizeof(in), &a), cases[i].error);
+                if (cases[i].error == 0) {
+                        assert_int_equal(a.len, sizeof(out));
+                        memcpy(&out, a.body, sizeof(out));
+                        assert_int_equal(out.open_flags,
+                                         FUSE_NEWER_OPEN_PASSTHROUGH | FOPEN_NOFLUSH);
+                        assert_int_equal(out.backing_id, 7);
+                }
+                kernel_close(&k);
+        }
+}
+
+/* What the kernel knows of the view can be wrong at once where it writes past us. */
+static void test_attributes_that_change_without_us(void **state)
+{
+        static const struct {
+                const ViewOptions *options;
+                bool passthrough, stay;
+        } cases[] = {
+                { &read_only, false, true },
+                { &read_only, true, true },
+                { &growable, false, true },
+                { &growable, true, false },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct fuse_getattr_in in = { 0 };
+                struct fuse_attr_out out;
+                ViewOptions view = *cases[i].options;
+                static Answer a;
+                Kernel k;
+
+                view.passthrough = cases[i].passthrough;
+                kernel_setup(&k, &view);
+                assert_int_equal(kernel_ask(&k, FUSE_GETATTR, &in, sizeof(in), &a), 0);
+                memcpy(&out, a.body, sizeof(out));
+                assert_int_equal(out.attr_valid > 0, cases[i].stay);
+                kernel_close(&k);
+        }
+}
+
 static void kernel_expect_use(Kernel *k, const char *expected)
 {
         _cleanup_free_ char *text = NULL;
@@ -460,6 +527,8 @@ int main(void)
                 cmocka_unit_test(test_read),
                 cmocka_unit_test(test_write),
                 cmocka_unit_test(test_open),
+                cmocka_unit_test(test_open_with_a_file_of_the_kernels),
+                cmocka_unit_test(test_attributes_that_change_without_us),
                 cmocka_unit_test(test_who_has_it_open_is_counted),
                 cmocka_unit_test(test_setattr),
                 cmocka_unit_test(test_setattr_times),

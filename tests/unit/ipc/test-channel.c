@@ -324,6 +324,16 @@ static void test_init_lengths_stay_within_their_arrays(void **state)
         }
 }
 
+static void test_a_backing_file_has_a_number(void **state)
+{
+        Pair *p = *state;
+        Message m = { .kind = MESSAGE_SERVE, .serve.backing_id = -1 };
+        int fd = -1;
+
+        assert_int_equal(channel_send(p->fds[0], &m, p->file, NULL), 0);
+        assert_int_equal(channel_receive(p->fds[1], &m, &fd, NULL), -EBADMSG);
+}
+
 static void test_changes_are_of_what_there_is(void **state)
 {
         Pair *p = *state;
@@ -467,6 +477,7 @@ int main(void)
                 CASE(test_who_does_not_read_blocks_nobody),
                 CASE(test_texts_without_end_are_refused),
                 CASE(test_init_lengths_stay_within_their_arrays),
+                CASE(test_a_backing_file_has_a_number),
                 CASE(test_changes_are_of_what_there_is),
                 CASE(test_a_secret_stays_within_its_array),
                 CASE(test_nothing_stays_of_a_secret),

@@ -252,6 +252,29 @@ static void test_sealed_and_done_are_kept(void **state)
         rig_end(&rig);
 }
 
+static void test_a_disk_that_is_a_file(void **state)
+{
+        static const struct {
+                uint32_t plain;
+                bool allowed;
+        } cases[] = { { 0, true }, { 1, true }, { 2, false }, { UINT32_MAX, false } };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Message sealed = { .kind = MESSAGE_SEALED, .sealed.plain = cases[c].plain };
+                Rig rig;
+
+                rig_start(&rig, STAGE_OPENING, -1);
+                strcpy(sealed.sealed.format, "raw");
+                rig_say(&rig, &sealed);
+                assert_int_equal(rig.m.stage == STAGE_SEALED, cases[c].allowed);
+                if (!cases[c].allowed) {
+                        assert_int_equal(watch_worker_end(&rig.m, 5000), 0);
+                        assert_non_null(strstr(rig.m.failure.text, "never opened"));
+                }
+                rig_end(&rig);
+        }
+}
+
 static void test_nonsense_ends_the_worker(void **state)
 {
         Rig rig;
@@ -540,6 +563,7 @@ int main(void)
                 cmocka_unit_test(test_a_passphrase_is_answered_for),
                 cmocka_unit_test(test_who_waits_for_a_passphrase_is_silent),
                 cmocka_unit_test(test_sealed_and_done_are_kept),
+                cmocka_unit_test(test_a_disk_that_is_a_file),
                 cmocka_unit_test(test_nonsense_ends_the_worker),
                 cmocka_unit_test(test_names_of_formats),
                 cmocka_unit_test(test_failures_have_words),

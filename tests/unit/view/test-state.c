@@ -33,7 +33,7 @@ static void test_all_facts_are_there(void **state)
         assert_int_equal(state_format(&quiet, &text), 0);
         assert_string_equal(
                 text, "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,"
-                      "\"unit\":\"rawview@web.service\",\"writable\":true,"
+                      "\"unit\":\"rawview@web.service\",\"writable\":true,\"passthrough\":false,"
                       "\"sandbox\":[\"landlock\",\"seccomp\"],"
                       "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,\"reads\":1,"
                       "\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
@@ -46,6 +46,7 @@ static void test_the_first_error_is_told(void **state)
         StateFacts facts = quiet;
 
         facts.writable = false;
+        facts.passthrough = true;
         facts.unit = "";
         facts.overlay = "/vm/over.qcow2";
         facts.size = UINT64_MAX;
@@ -56,6 +57,7 @@ static void test_the_first_error_is_told(void **state)
         assert_int_equal(state_format(&facts, &text), 0);
         assert_non_null(
                 strstr(text, "\"overlay\":\"/vm/over.qcow2\",\"unit\":\"\",\"writable\":false"));
+        assert_non_null(strstr(text, "\"passthrough\":true"));
         assert_non_null(strstr(text, "\"size\":18446744073709551615"));
         assert_non_null(strstr(text, "\"errors\":7"));
         assert_non_null(strstr(text, "\"first-error\":{\"operation\":\"read\",\"offset\":65536,"

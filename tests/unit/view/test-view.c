@@ -393,9 +393,54 @@ static void test_readers_survive_a_moving_end(void **state)
         bench_close(&b);
 }
 
+/* The kernel writes to the file by itself: what the view says and does is true to the file as it is then. */
+static void test_what_is_written_past_us(void **state)
+{
+        static const struct {
+                bool passthrough;
+                uint64_t size, found;
+                int flushed;
+        } cases[] = {
+                { false, DISK_SIZE, DISK_SIZE, 0 },
+                { true, DISK_SIZE + 5000, DISK_SIZE + 5000, -EIO },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                ViewOptions options = growable;
+                ViewChange shorter = { .has_size = true, .size = 100 };
+                uint64_t found = 0;
+                char byte = 'x';
+                Bench b;
+
+                options.passthrough = cases[i].passthrough;
+                bench_open(&b, &options);
+                assert_int_equal(view_flush(b.view), 0);
+                assert_int_equal(
+                        b.node->store->ops->write(b.node->store, &byte, 1, DISK_SIZE + 4999), 0);
+                assert_int_equal(view_find(b.view, VIEW_FIND_HOLE, 0, &found), 0);
+                assert_int_equal(found, cases[i].found);
+                assert_int_equal(view_size(b.view), cases[i].size);
+                if (cases[i].passthrough) {
+                        /* Within the view as it is now. */
+                        assert_int_equal(view_punch(b.view, DISK_SIZE + 4999, 1), 0);
+                        assert_int_equal(node_read(b.node, &byte, 1, DISK_SIZE + 4999), 0);
+                        assert_int_equal(byte, 0);
+                        assert_int_equal(view_change(b.view, &shorter), 0);
+                        assert_int_equal(view_size(b.view), 100);
+                }
+                /* The last operation of a flush is the sync. */
+                b.plan.stays = true;
+                assert_int_equal(view_flush(b.view), 0);
+                b.plan.fail_at = b.plan.count + (cases[i].passthrough ? 3 : 1);
+                assert_int_equal(view_flush(b.view), cases[i].flushed);
+                bench_close(&b);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_what_is_written_past_us),
                 cmocka_unit_test(test_reads_end_at_the_end),
                 cmocka_unit_test(test_a_window_is_all_there_is),
                 cmocka_unit_test(test_a_window_outside_the_disk_is_refused),

@@ -130,6 +130,37 @@ static void boss_start_raw(Boss *b, bool writable, int fd)
         boss_expect(b, MESSAGE_SERVING, &m);
 }
 
+/* Whether the kernel may serve the view from the image's own file. */
+static void test_what_is_a_plain_file(void **state)
+{
+        static const struct {
+                const char *format;
+                bool writable, growable;
+                uint32_t plain;
+        } cases[] = {
+                { "raw", false, false, 1 },
+                { "raw", true, true, 1 },
+                /* What is written past its end must not make the image longer. */
+                { "raw", true, false, 0 },
+                { "auto", false, false, 1 },
+        };
+
+        for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+                Message m = { .kind = MESSAGE_IMAGE };
+                Boss b;
+
+                boss_open(&b);
+                strcpy(m.image.path, "/vm/disk.raw");
+                strcpy(m.image.format, cases[c].format);
+                m.image.writable = cases[c].writable;
+                m.image.growable = cases[c].growable;
+                assert_int_equal(channel_send(b.channel, &m, b.image, NULL), 0);
+                boss_expect(&b, MESSAGE_SEALED, &m);
+                assert_int_equal(m.sealed.plain, cases[c].plain);
+                boss_close(&b);
+        }
+}
+
 static int boss_write(Boss *b, const void *bytes, size_t len)
 {
         struct fuse_write_in in = { .size = (uint32_t)len };
@@ -443,6 +474,7 @@ static void test_nobody_starts_it_by_hand(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_what_is_a_plain_file),
                 cmocka_unit_test(test_served_and_unmounted),
                 cmocka_unit_test(test_at_the_end_nobody_opens_it_any_more),
                 cmocka_unit_test(test_signals_of_the_terminal_are_not_for_us),

@@ -271,6 +271,7 @@ static int null_run(const char *point, off_t size, unsigned threads, Err *err)
         if (r >= 0)
                 sigwait(&set, &got);
         (void)mount_end(&m, &target, true, NULL);
+        target_done(&target);
         config_done(&c);
         return r;
 }
@@ -290,9 +291,9 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: null-server [-j THREADS] SIZE MOUNTPOINT\n");
                 return 2;
         }
-        if (null_run(argv[optind + 1], strtoll(argv[optind], NULL, 10), threads, &err) < 0) {
+        int r = null_run(argv[optind + 1], strtoll(argv[optind], NULL, 10), threads, &err);
+        if (r < 0)
                 fprintf(stderr, "null-server: %s: %s\n", argv[optind + 1], err.text);
-                return 1;
-        }
-        return 0;
+        /* The threads keep what is theirs until here. */
+        _exit(r < 0);
 }

@@ -2,9 +2,11 @@
 #include "fuse/serve.h"
 
 #include "base/bits.h"
+#include "base/blocking.h"
 #include "base/cleanup.h"
 #include "base/fuse-newer.h"
 #include "fuse/ops.h"
+#include "fuse/turns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +22,12 @@
 #include <sys/uio.h>
 
 enum {
-        SERVE_THREADS_MIN = 4,
-        SERVE_THREADS_MAX = 16,
+        /* So many wait for disks at one time. */
+        SERVE_THREADS = 16,
+        /* And so many read requests, or half as many as there are processors. */
+        SERVE_READERS_MIN = 2,
+        /* When a spare thread gives its memory back. */
+        SERVE_SPARE_MS = 2000,
         SERVE_STACK_SIZE = 256 * 1024,
         /* What stands before the bytes of a write request: two headers, in a page of their own. */
         SERVE_HEADER_SIZE = 4096,
@@ -57,6 +63,7 @@ struct Serve {
         int wake_fd;
         atomic_bool stopping;
         atomic_int error; /* the first errno that ended a thread; 0: none */
+        Turns turns;
         ServeThread threads[];
 };
 
@@ -159,12 +166,21 @@ static void serve_step(ServeThread *t)
         atomic_store_explicit(&t->steps, steps + 1, memory_order_release);
 }
 
+/* These may wait for locks that are held while others wait for a disk. */
+static bool serve_takes_long(uint32_t opcode)
+{
+        return opcode == FUSE_FSYNC || opcode == FUSE_SETATTR || opcode == FUSE_FALLOCATE ||
+               opcode == FUSE_LSEEK;
+}
+
 static void serve_request(ServeThread *t, size_t len)
 {
         const struct fuse_in_header *request = t->buf;
         struct fuse_buf buf = { .mem = t->buf, .size = len };
 
         serve_step(t);
+        if (serve_takes_long(request->opcode))
+                turns_pass(&t->serve->turns);
         if (!atomic_load_explicit(&t->holds, memory_order_relaxed)) {
                 atomic_store(&t->holds, true);
                 serve_wake_owner(t->serve);
@@ -183,11 +199,34 @@ static void serve_give_back(ServeThread *t)
         atomic_store(&t->holds, false);
 }
 
+static bool serve_take_turn(ServeThread *t)
+{
+        int limit_ms = atomic_load_explicit(&t->holds, memory_order_relaxed) ? SERVE_SPARE_MS : -1;
+        TurnsResult r = turns_take(&t->serve->turns, limit_ms);
+
+        if (r == TURNS_TIMEOUT) {
+                serve_give_back(t);
+                r = turns_take(&t->serve->turns, -1);
+        }
+        return r == TURNS_TAKEN;
+}
+
+/* Sets errno. */
+static ssize_t serve_read_request(ServeThread *t)
+{
+        ssize_t n = read(t->fd, t->buf, t->buf_len);
+        int code = errno;
+
+        turns_give(&t->serve->turns);
+        errno = code;
+        return n;
+}
+
 /* 0: the file system is gone, or we are to stop. Otherwise a negative errno. */
 static int serve_loop(ServeThread *t)
 {
-        while (!atomic_load(&t->serve->stopping)) {
-                ssize_t n = read(t->fd, t->buf, t->buf_len);
+        while (!atomic_load(&t->serve->stopping) && serve_take_turn(t)) {
+                ssize_t n = serve_read_request(t);
 
                 if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
                         serve_request(t, (size_t)n);
@@ -211,9 +250,16 @@ static int serve_loop(ServeThread *t)
         return 0;
 }
 
+static void serve_pass_turn(void *arg)
+{
+        turns_pass(arg);
+}
+
 static void *serve_thread(void *arg)
 {
         ServeThread *t = arg;
+
+        blocking_watch(serve_pass_turn, &t->serve->turns);
         int r = serve_loop(t);
 
         if (r < 0) {
@@ -222,6 +268,8 @@ static void *serve_thread(void *arg)
         }
         atomic_store(&t->ended, true);
         serve_wake_owner(t->serve);
+        /* What has ended us ends the others. */
+        turns_pass(&t->serve->turns);
         return NULL;
 }
 
@@ -308,14 +356,12 @@ static int serve_run(Serve *s, Err *err)
         return r < 0 ? err_set(err, -r, "cannot start a thread: %m") : 0;
 }
 
-static unsigned serve_default_thread_count(void)
+static unsigned serve_reader_count(void)
 {
         cpu_set_t cpus;
         int count = sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ? 1 : CPU_COUNT(&cpus);
 
-        if (count < SERVE_THREADS_MIN)
-                return SERVE_THREADS_MIN;
-        return count > SERVE_THREADS_MAX ? SERVE_THREADS_MAX : (unsigned)count;
+        return (unsigned)u64_max((unsigned)count / 2, SERVE_READERS_MIN);
 }
 
 int serve_start(const ServeOptions *options, Serve **ret, Err *err)
@@ -325,10 +371,15 @@ int serve_start(const ServeOptions *options, Serve **ret, Err *err)
         if (r < 0)
                 return r;
 
-        unsigned count = options->thread_count ?: serve_default_thread_count();
+        unsigned count = options->thread_count ?: SERVE_THREADS;
         _cleanup_serve_ Serve *s = calloc(1, sizeof(*s) + count * sizeof(s->threads[0]));
         if (!s)
                 return err_set(err, ENOMEM, "%m");
+        r = turns_init(&s->turns, serve_reader_count());
+        if (r < 0) {
+                free(TAKE(s));
+                return err_set(err, -r, "cannot make a lock: %m");
+        }
         s->thread_count = count;
         s->wake_fd = options->wake_fd;
 
@@ -408,6 +459,7 @@ static void serve_end_thread(ServeThread *t)
 int serve_stop(Serve *s, Err *err)
 {
         atomic_store(&s->stopping, true);
+        turns_end(&s->turns);
         for (unsigned i = 0; i < s->thread_count; i++)
                 if (s->threads[i].started)
                         serve_end_thread(&s->threads[i]);
@@ -428,6 +480,7 @@ Serve *serve_free(Serve *s)
                 if (t->buf)
                         munmap(t->buf, t->buf_len);
         }
+        turns_done(&s->turns);
         free(s);
         return NULL;
 }

@@ -26,7 +26,7 @@ typedef struct ServeOptions {
         /* FUSE_INIT as the kernel sent it and as it was answered, with their headers; borrowed during the call. */
         const void *init_request, *init_answer;
         size_t init_request_len, init_answer_len;
-        unsigned thread_count; /* 0: by the processors that there are */
+        unsigned thread_count; /* 0: sixteen, of which a few read requests at a time (turns.h) */
         /* An eventfd, borrowed: written to when a thread has ended, or has taken memory for requests. */
         int wake_fd;
 } ServeOptions;

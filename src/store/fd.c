@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Regular files and block devices. */
 #include "base/bits.h"
+#include "base/blocking.h"
 #include "base/cleanup.h"
 #include "store/pusher.h"
 #include "store/store.h"
@@ -14,6 +15,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -21,6 +24,10 @@ enum {
          * request is made, and a sync finds little left to do. Shorter ones stay in the kernel's cache for a while: they
          * may be written over, and the disk likes them better together. */
         FD_PUSH_MIN = 512 * 1024,
+
+        /* A write that took so long has waited for the disk, and so will the next: the kernel lets nobody make more
+         * pages dirty than the disk takes. Nanoseconds. */
+        FD_WAIT_NS = 1000000,
 };
 
 typedef struct FdStore {
@@ -30,6 +37,9 @@ typedef struct FdStore {
         bool is_device;
         bool writable;
         uint64_t device_size;
+
+        atomic_bool cannot_tell; /* whether a read would wait for the disk */
+        atomic_bool writes_wait; /* the last write waited for the disk */
 
         _Atomic(Pusher *) pusher; /* owned; made by the first long write */
 } FdStore;
@@ -42,13 +52,28 @@ static FdStore *fd_store(Store *s)
         return (FdStore *)s;
 }
 
+/* As pread. Where somebody wants to know of waits, the kernel is asked first for what it has in memory. */
+static ssize_t fd_pread(FdStore *f, void *buf, size_t len, off_t pos)
+{
+        if (blocking_is_watched() && !atomic_load_explicit(&f->cannot_tell, memory_order_relaxed)) {
+                struct iovec iov = { buf, len };
+                ssize_t n = preadv2(f->fd, &iov, 1, pos, RWF_NOWAIT);
+                if (n >= 0)
+                        return n;
+                if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
+                        atomic_store_explicit(&f->cannot_tell, true, memory_order_relaxed);
+        }
+        blocking_begin();
+        return pread(f->fd, buf, len, pos);
+}
+
 static int fd_read(Store *s, void *buf, size_t len, uint64_t pos, size_t *ret_done)
 {
         FdStore *f = fd_store(s);
         size_t done = 0;
 
         while (done < len && pos < FD_SIZE_MAX) {
-                ssize_t n = pread(f->fd, (uint8_t *)buf + done, len - done, (off_t)pos);
+                ssize_t n = fd_pread(f, (uint8_t *)buf + done, len - done, (off_t)pos);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
@@ -79,6 +104,14 @@ static void fd_push(FdStore *f, uint64_t pos, size_t len)
         pusher_push(p, pos, len);
 }
 
+static uint64_t fd_now(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static int fd_write(Store *s, const void *buf, size_t len, uint64_t pos)
 {
         FdStore *f = fd_store(s);
@@ -89,6 +122,9 @@ static int fd_write(Store *s, const void *buf, size_t len, uint64_t pos)
                 return f->is_device ? -ENOSPC : -EFBIG;
 
         size_t done = 0;
+        uint64_t began = fd_now();
+        if (atomic_load_explicit(&f->writes_wait, memory_order_relaxed))
+                blocking_begin();
         while (done < len) {
                 ssize_t n = pwrite(f->fd, (const uint8_t *)buf + done, len - done, (off_t)pos);
                 if (n < 0 && errno == EINTR)
@@ -100,6 +136,9 @@ static int fd_write(Store *s, const void *buf, size_t len, uint64_t pos)
                 done += (size_t)n;
                 pos += (uint64_t)n;
         }
+        bool waited = fd_now() - began > FD_WAIT_NS;
+        if (waited != atomic_load_explicit(&f->writes_wait, memory_order_relaxed))
+                atomic_store_explicit(&f->writes_wait, waited, memory_order_relaxed);
         if (len >= FD_PUSH_MIN)
                 fd_push(f, pos - len, len);
         return 0;
@@ -144,6 +183,7 @@ static int fd_sync(Store *s)
         if (!f->writable)
                 return 0;
         int r;
+        blocking_begin();
         do
                 r = fdatasync(f->fd);
         while (r < 0 && errno == EINTR);
@@ -159,6 +199,7 @@ static int fd_fallocate(FdStore *f, int mode, uint64_t pos, uint64_t len)
                 return 0;
         if (!in_range(pos, len, FD_SIZE_MAX))
                 return -EFBIG;
+        blocking_begin();
         for (;;) {
                 if (fallocate(f->fd, mode, (off_t)pos, (off_t)len) == 0)
                         return 0;
@@ -211,6 +252,7 @@ static int fd_find_run(Store *s, uint64_t pos, StoreRun *ret)
         if (f->is_device)
                 return 0;
 
+        blocking_begin();
         off_t data = lseek(f->fd, (off_t)pos, SEEK_DATA);
         if (data < 0 && errno == ENXIO) {
                 ret->is_hole = true;

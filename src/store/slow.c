@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store/slow.h"
 
+#include "base/blocking.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,6 +23,8 @@ static Store *slow_inner(Store *s)
 static void slow_wait(Store *s)
 {
         SlowStore *slow = (SlowStore *)s;
+
+        blocking_begin();
         /* Knuth's multiplier: neighbouring turns get unlike waits. */
         uint64_t x = (atomic_fetch_add(&slow->turn, 1) + 1) * UINT64_C(6364136223846793005);
         usleep((unsigned)((x >> 33) % (slow->max_usec + 1)));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/blocking.h"
 #include "base/cleanup.h"
 #include "store/store.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include <cmocka.h>
 
@@ -370,6 +372,39 @@ static void test_long_writes_go_on_to_the_disk(void **state)
         assert_filled(s, 'b', MIB, 0);
 }
 
+static void count_wait(void *arg)
+{
+        (*(unsigned *)arg)++;
+}
+
+static void test_who_watches_hears_of_waits_for_the_disk(void **state)
+{
+        static uint8_t bytes[64 * KIB];
+        int fd = open_file();
+        Store *s = open_store(fd, STORE_WRITABLE);
+        struct iovec iov = { bytes, 1 };
+        unsigned waits = 0;
+
+        assert_int_equal(store_write(s, bytes, sizeof(bytes), 0), 0);
+        blocking_watch(count_wait, &waits);
+        assert_int_equal(store_sync(s), 0);
+        assert_int_equal(waits, 1);
+        /* What is in the kernel's cache is had at once. */
+        assert_int_equal(store_read(s, bytes, sizeof(bytes), 0), 0);
+        assert_int_equal(waits, 1);
+
+        assert_int_equal(store_sync(s), 0);
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        bool is_cold = preadv2(fd, &iov, 1, 32 * KIB, RWF_NOWAIT) < 0;
+        waits = 0;
+        assert_filled(s, 0, 1, 63 * KIB);
+        blocking_watch(NULL, NULL);
+        assert_true(!is_cold || waits > 0);
+        store_free(s);
+        if (!is_cold)
+                skip();
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -388,6 +423,7 @@ int main(void)
                 cmocka_unit_test(test_allocating_reserves_and_changes_nothing),
                 cmocka_unit_test(test_stat_tells_files_apart),
                 cmocka_unit_test(test_a_block_device_has_one_size),
+                cmocka_unit_test(test_who_watches_hears_of_waits_for_the_disk),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

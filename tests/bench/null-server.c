@@ -28,8 +28,7 @@
 
 enum {
         /* As in fuse/serve.c. */
-        NULL_THREADS_MIN = 4,
-        NULL_THREADS_MAX = 16,
+        NULL_THREADS_MIN = 2,
         NULL_HEADER_SIZE = 4096,
         NULL_REQUEST_MAX = 1 << 20,
         NULL_BUF_LEN = NULL_HEADER_SIZE + NULL_REQUEST_MAX,
@@ -226,14 +225,13 @@ static int null_start_thread(const Mount *m, const Init *init, off_t size, Err *
         return r < 0 ? err_set(err, -r, "cannot start a thread: %m") : 0;
 }
 
+/* As many as read at one time in the worker (src/fuse/turns.h): nobody waits for a disk here. */
 static unsigned null_default_thread_count(void)
 {
         cpu_set_t cpus;
         int count = sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ? 1 : CPU_COUNT(&cpus);
 
-        if (count < NULL_THREADS_MIN)
-                return NULL_THREADS_MIN;
-        return count > NULL_THREADS_MAX ? NULL_THREADS_MAX : (unsigned)count;
+        return count / 2 > NULL_THREADS_MIN ? (unsigned)count / 2 : NULL_THREADS_MIN;
 }
 
 static int null_start(const Mount *m, off_t size, unsigned threads, Err *err)

@@ -34,6 +34,9 @@ enum {
 
         /* Bits of the last byte of an input: how the image is asked for. */
         CHOICE_AS_IT_IS = 1,
+
+        /* What FUZZ_MEND may be: where an image may ask for minutes of work, none is taken as it is. */
+        FUZZ_MEND_ALWAYS = 2,
 };
 
 typedef struct Scene {
@@ -58,7 +61,7 @@ static bool scene_init(Scene *s, const uint8_t *bytes, size_t len)
                 return false;
         for (size_t i = 0; i < s->files.count; i++) {
 #ifdef FUZZ_MEND
-                if (!(bytes[len - 1] & CHOICE_AS_IT_IS))
+                if (!(bytes[len - 1] & CHOICE_AS_IT_IS) || FUZZ_MEND == FUZZ_MEND_ALWAYS)
                         fuzz_mend(s->files.file[i].bytes, s->files.file[i].len);
 #endif
                 if (put_file(s, &s->files.file[i], i + 1) < 0)

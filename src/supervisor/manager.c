@@ -4,6 +4,7 @@
 #include "base/barrier.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/memory-trim.h"
 #include "base/size.h"
 #include "broker/user.h"
 #include "ipc/channel.h"
@@ -326,7 +327,9 @@ static int manager_start(Manager *m, Err *err)
                 return err_prefix(err, r, "%s", m->config->path);
         mount_raise_readahead(&m->mount);
         manager_log_start(m);
-        return ready_announce(m, err);
+        r = ready_announce(m, err);
+        memory_trim();
+        return r;
 }
 
 /* What the worker left behind: it has ended, and so has the view. */

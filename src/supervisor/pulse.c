@@ -2,6 +2,7 @@
 #include "supervisor/pulse.h"
 
 #include "base/log.h"
+#include "base/memory-trim.h"
 #include "supervisor/manager.h"
 #include "supervisor/status.h"
 #include "supervisor/watch.h"
@@ -128,6 +129,7 @@ static void pulse_finish_look(Manager *m, int64_t now_ms)
         else
                 log_line(LOG_LEVEL_DEBUG, "%s: a look at it failed: %s", m->target.path,
                          strerror(-r));
+        memory_trim();
 }
 
 static void pulse_start_look(Manager *m, int64_t now_ms)

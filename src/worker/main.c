@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "base/memory-limit.h"
+#include "base/memory-trim.h"
 #include "block/cache.h"
 #include "block/chain.h"
 #include "crypto/crypto.h"
@@ -48,7 +49,9 @@ typedef struct Worker {
         Node *node;
         View *view;
         Serve *serve;
-        time_t trimmed; /* when it was looked for memory to give back */
+        /* When it was looked for memory to give back, and whether there was any. */
+        time_t trimmed;
+        bool holds;
 } Worker;
 
 static void worker_done(Worker *w)
@@ -233,7 +236,11 @@ static int worker_trim(Worker *w)
         if (now == w->trimmed)
                 return WORKER_TRIM_MS;
         w->trimmed = now;
-        return serve_trim(w->serve) ? WORKER_TRIM_MS : -1;
+        bool held = w->holds;
+        w->holds = serve_trim(w->serve);
+        if (held && !w->holds)
+                memory_trim();
+        return w->holds ? WORKER_TRIM_MS : -1;
 }
 
 /* -1 is for ever. */

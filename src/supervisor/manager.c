@@ -140,7 +140,7 @@ static int manager_open_image(Manager *m, Err *err)
 
         m->phase = PHASE_SERVE;
         notify_status("", "Opening %s", c->path);
-        int r = worker_spawn(&m->worker, err);
+        int r = worker_spawn(c->writable, &m->worker, err);
         if (r >= 0)
                 r = privileges_reduce(PRIVILEGES_SPAWNED, NULL, err);
         if (r < 0)

@@ -24,10 +24,11 @@
 #define PRIVILEGES_TO_OPEN \
         (PRIVILEGES_TO_SERVE | CAPABILITY_BIT(CAP_DAC_OVERRIDE) | CAPABILITY_BIT(CAP_SYS_PTRACE))
 
-/* The worker gives them up itself, in becoming another user with an empty bounding set. */
+/* The worker gives them up itself, in becoming another user with an empty bounding set. CAP_SYS_RESOURCE: to tell the kernel that it
+ * stands between a device and its disk (supervisor/spawn). */
 #define PRIVILEGES_TO_START                                                              \
         (PRIVILEGES_TO_OPEN | CAPABILITY_BIT(CAP_SETPCAP) | CAPABILITY_BIT(CAP_SETUID) | \
-         CAPABILITY_BIT(CAP_SETGID))
+         CAPABILITY_BIT(CAP_SETGID) | CAPABILITY_BIT(CAP_SYS_RESOURCE))
 
 /* A folder of somebody else's takes and gives back the pid file only by force. */
 static bool privileges_need_force(const char *pid_file)

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -66,6 +67,13 @@ static void spawn_set_stdio(int words)
         dup2(words, STDERR_FILENO);
 }
 
+/* Without it, memory is made free by writing to the view itself, which waits for us. execve() keeps it, and each thread of a process has
+ * it from the one that it was started by. */
+static void spawn_set_flusher(void)
+{
+        (void)prctl(PR_SET_IO_FLUSHER, 1UL, 0UL, 0UL, 0UL);
+}
+
 static _Noreturn void spawn_child(const char *program,
                                   char *const environment[],
                                   int channel,
@@ -103,7 +111,7 @@ static int spawn_make_channel(int ends[2], Err *err)
         return r;
 }
 
-int worker_spawn(Worker *ret, Err *err)
+int worker_spawn(bool writable, Worker *ret, Err *err)
 {
         char program[PATH_MAX];
         char *environment[8];
@@ -125,8 +133,11 @@ int worker_spawn(Worker *ret, Err *err)
         pid_t pid = fork();
         if (pid < 0)
                 return err_set(err, errno, "cannot fork: %m");
-        if (pid == 0)
+        if (pid == 0) {
+                if (writable)
+                        spawn_set_flusher();
                 spawn_child(program, environment, theirs, said);
+        }
 
         Worker w = { .pid = pid, .pidfd = -1, .channel = fd_take(&ours), .words = fd_take(&heard) };
         w.pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);

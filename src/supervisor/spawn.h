@@ -23,8 +23,10 @@ typedef struct Worker {
                 .pid = -1, .pidfd = -1, .channel = -1, .words = -1, \
         }
 
-/* Its stdin and stdout are /dev/null, its stderr is a pipe: it can neither write to the journal nor to a terminal. */
-int worker_spawn(Worker *ret, Err *err);
+/* Its stdin and stdout are /dev/null, its stderr is a pipe: it can neither write to the journal nor to a terminal.
+ * `writable`: a file system or a device may write to its view, so the kernel is told to have it neither wait for that nor start it
+ * when it needs memory, where we may say so (CAP_SYS_RESOURCE). */
+int worker_spawn(bool writable, Worker *ret, Err *err);
 
 /* Waits for one that has ended or been killed. Fills `err` with how it ended ("was ended by signal 11 …"), with the
  * first line of its stderr where it was no ordinary end, and returns 0 when it exited with status 0, -ECHILD

@@ -98,6 +98,37 @@ ended view
 equal "status ($(cat view.log))" $STATUS 0
 equal "what was written" "$(dd if=home/disk.raw bs=1 skip=70000 count=6 status=none)" mapped
 
+# flushers PID: how many of its threads the kernel keeps from waiting for what they serve (PF_MEMALLOC_NOIO and
+# PF_LOCAL_THROTTLE), of how many
+flushers()
+{
+    local flags threads=0 found=0
+    while read -r flags; do
+        threads=$((threads + 1))
+        (((flags & 0x180000) != 0x180000)) || found=$((found + 1))
+    done < <(awk '{ print $9 }' "/proc/$1"/task/*/stat)
+    echo $found of $threads
+}
+
+step "memory for a writable view is made free without waiting for that view"
+up view -w disk.qcow2 mp
+dd if=disk.raw of=mp bs=1M conv=notrunc,fsync status=none
+SUPERVISOR=$(pid_of view)
+WORKER=$(worker_of "$SUPERVISOR")
+threads=$(find "/proc/$WORKER/task" -mindepth 1 -maxdepth 1 | wc -l)
+((threads > 2)) || fail "a worker with $threads threads"
+# Without CAP_SYS_RESOURCE, as in some containers, it cannot be said; vm devices has it.
+if ((0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status) >> 24 & 1)); then
+    equal "threads of the worker" "$(flushers "$WORKER")" "$threads of $threads"
+else
+    equal "threads of the worker" "$(flushers "$WORKER")" "0 of $threads"
+fi
+equal "threads of the supervisor" "$(flushers "$SUPERVISOR")" "0 of 1"
+down view
+up view disk.qcow2 mp
+[[ $(flushers "$(worker_of "$(pid_of view)")") == "0 of "* ]] || fail "threads of one that only reads"
+down view
+
 step "a worker that dies: nothing is left in their folder"
 start view home/disk.qcow2 home/mp
 kill -KILL "$WORKER"

@@ -140,6 +140,24 @@ test_block_device() {
     ok "an image that is a block device"
 }
 
+# The kernel must not want a file system on the view to be written to before the worker gets memory.
+test_flusher() {
+    local flags worker
+    truncate -s 16M $images/flusher.raw
+    describe flusher '[Image]' "Path=$images/flusher.raw" Format=raw '[View]' MountPoint=/run/rawview/flusher Writable=yes
+    systemctl daemon-reload
+    start flusher
+    worker=$(pgrep -P "$(property flusher MainPID)" rawview-worker)
+    while read -r flags; do
+        # PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE
+        is "$((flags & 0x180000))" "$((0x180000))" "flags of a thread"
+    done < <(awk '{ print $9 }' "/proc/$worker"/task/*/stat)
+    stop flusher
+    rm /etc/rawview/flusher.image $images/flusher.raw
+    systemctl daemon-reload
+    ok "a worker that is an I/O flusher"
+}
+
 # What people look at.
 test_status() {
     systemctl status --no-pager --full rawview@web >/results/status.web || fail "systemctl status"
@@ -152,6 +170,7 @@ test_status() {
 
 test_machine
 test_block_device
+test_flusher
 describe web '[Image]' "Path=$images/web.qcow2" '[View]' 'MountPoint=/run/rawview/web'
 systemctl daemon-reload
 start web

@@ -90,7 +90,10 @@ def shared_out_memory(pids):
 
 
 class Memory:
-    """MiB of all processes of a view, in the midst of reading or a moment after its first block was read."""
+    """MiB of all processes of a view, in the midst of reading or some seconds after its first block was read: what was only
+    needed for a start or a request may be given back by then."""
+
+    idle_seconds = 4
 
     reading = Fio("randread", "bs=4k", "ioengine=libaio", "iodepth=32", "direct=1", "numjobs=2", "norandommap")
 
@@ -102,7 +105,7 @@ class Memory:
             with open(view.path, "rb", buffering=0) as f:
                 f.read(4096)
             if not self.busy:
-                time.sleep(0.2)
+                time.sleep(self.idle_seconds)
                 return shared_out_memory(family(view.daemon.process.pid))
             command = self.reading.command(bench, job, view.path, target.keep_cache)
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:

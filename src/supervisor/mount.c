@@ -133,6 +133,7 @@ static int mount_find(const Target *target, Mount *m, Err *err)
         if (!e || id == target->mount_id || strcmp(e->type, MOUNT_TYPE_VIEW) != 0)
                 return err_set(err, ENOENT, "the new mount is gone already");
         m->id = id;
+        m->unique_id = target_get_unique_mount_id(target);
         m->device_major = e->device_major;
         m->device_minor = e->device_minor;
         if (e->parent != target->mount_id)
@@ -171,6 +172,14 @@ static bool mount_is_listed(const Mount *m)
         return mount_table_read(&table, NULL) >= 0 && mount_table_find(&table, m->id);
 }
 
+/* The kernel gives the number of a mount that is gone to the next one, and that of its device, too. */
+static bool mount_is_another(const Mount *m, const Target *target)
+{
+        uint64_t unique = target_get_unique_mount_id(target);
+
+        return m->unique_id != 0 && unique != 0 && unique != m->unique_id;
+}
+
 int mount_end(Mount *m, const Target *target, bool detach, Err *err)
 {
         uint64_t id = 0;
@@ -180,8 +189,9 @@ int mount_end(Mount *m, const Target *target, bool detach, Err *err)
         int r = target_get_mount_id(target, &id);
         if (r < 0 && r != -ENOENT)
                 return err_set(err, -r, "cannot look at what covers %s: %m", target->path);
-        if (r < 0 || id != m->id) {
-                if (mount_is_listed(m))
+        bool is_another = r >= 0 && id == m->id && mount_is_another(m, target);
+        if (r < 0 || id != m->id || is_another) {
+                if (!is_another && mount_is_listed(m))
                         return err_set(err, EBUSY, "something else covers it");
                 m->id = 0;
                 return 1;

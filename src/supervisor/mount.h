@@ -11,6 +11,8 @@
 typedef struct Mount {
         int fuse_fd; /* -1: none; kept until the end, or the connection would end with the worker */
         uint64_t id; /* in /proc/self/mountinfo; 0: not mounted (any more) */
+        uint64_t
+                unique_id; /* that no other mount ever has; 0: the kernel, older than 6.8, does not tell */
         unsigned device_major, device_minor; /* minor 0: not known */
         bool allow_other;
         bool allow_other_refused; /* auto, and it could not be had */

@@ -20,6 +20,8 @@
 enum {
         /* Dead views lying one over another. */
         TARGET_STALE_MAX = 8,
+        /* STATX_MNT_ID_UNIQUE of Linux 6.8, which <linux/stat.h> of Debian 12 does not know. */
+        TARGET_STATX_MNT_ID_UNIQUE = 0x4000,
 };
 
 /* The absolute path of `path` with its folder resolved, and that folder. The last part is left as it is. */
@@ -231,6 +233,18 @@ int target_get_mount_id(const Target *t, uint64_t *ret)
         if (fd < 0)
                 return fd;
         return mount_id_of_fd(fd, ret);
+}
+
+uint64_t target_get_unique_mount_id(const Target *t)
+{
+        _cleanup_close_ int fd = target_open_top(t, NULL);
+        struct statx stx;
+
+        /* A server is not asked. */
+        if (fd < 0 ||
+            statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, TARGET_STATX_MNT_ID_UNIQUE, &stx) < 0)
+                return 0;
+        return stx.stx_mask & TARGET_STATX_MNT_ID_UNIQUE ? stx.stx_mnt_id : 0;
 }
 
 int target_umount(const Target *t, bool detach, Err *err)

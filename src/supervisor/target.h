@@ -37,6 +37,9 @@ int target_open(const char *path, PathRule rule, Target *ret, Err *err);
 /* The mount that covers the file now (target->mount_id when nothing does). Never waits for a server. */
 int target_get_mount_id(const Target *t, uint64_t *ret);
 
+/* The number that no other mount ever has, of the mount that covers the file now. 0: not to be had. */
+uint64_t target_get_unique_mount_id(const Target *t);
+
 /* Unmounts what covers the file now. EBUSY: in use; `detach` takes it away all the same. */
 int target_umount(const Target *t, bool detach, Err *err);
 

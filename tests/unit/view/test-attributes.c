@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What view.c says of the view: modes, owners, times, health, extended attributes. */
+/* What attributes.c says of the view: modes, owners, times, health, extended attributes. */
 #include "bench.h"
 
 #include <string.h>

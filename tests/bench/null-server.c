@@ -201,7 +201,7 @@ static int null_open_session(NullThread *t, const Init *init, Err *err)
         return t->ready ? 0 : err_set(err, EPROTO, "libfuse does not take FUSE_INIT");
 }
 
-/* Until the end of the process. */
+/* It serves until the end of the process, and nobody waits for it: a client that stays keeps it for as long as it likes. */
 static int null_start_thread(const Mount *m, const Init *init, off_t size, Err *err)
 {
         pthread_t thread;
@@ -222,7 +222,10 @@ static int null_start_thread(const Mount *m, const Init *init, off_t size, Err *
         if (r < 0)
                 return r;
         r = -pthread_create(&thread, NULL, null_serve, t);
-        return r < 0 ? err_set(err, -r, "cannot start a thread: %m") : 0;
+        if (r < 0)
+                return err_set(err, -r, "cannot start a thread: %m");
+        pthread_detach(thread);
+        return 0;
 }
 
 /* As many as read at one time in the worker (src/fuse/turns.h): nobody waits for a disk here. */

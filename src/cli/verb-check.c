@@ -37,7 +37,7 @@ static int check_print_help(void)
              "Looks for damage in the tables of an image. Backing files are not looked at.\n"
              "\n"
              "Options:\n"
-             "  -f, --format=FMT    format of the image instead of looking at it: raw, qcow2, …\n"
+             "  -f, --format=FMT    raw, qcow2, …; default: look at the image\n"
              "  -U, --force-share   look although another program may be writing\n"
              "  -r, --repair=WHAT   repair leaks, or all that can be repaired\n"
              "      --output=FORM   human (the default) or json, with qemu-img's keys\n"
@@ -45,8 +45,8 @@ static int check_print_help(void)
              "  -v, --verbose       say what keeps the process in that reads the image\n"
              "  -h, --help          this text\n"
              "\n"
-             "Exit status: 0 no errors, 1 not completed, 2 errors, 3 leaks only, 63 the format has\n"
-             "nothing to check");
+             "Exit status: 0 no errors, 1 not completed, 2 errors, 3 leaks only, 63 the\n"
+             "format has nothing to check");
         return cli_end(CLI_OK);
 }
 

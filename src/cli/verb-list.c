@@ -27,7 +27,8 @@ static int list_print_help(void)
 {
         puts("Usage: rawview list [OPTIONS]\n"
              "\n"
-             "Lists all views, as the kernel's mount table has them, with what each says of itself.\n"
+             "Lists all views, as the kernel's mount table has them, with what each says of\n"
+             "itself.\n"
              "\n"
              "Options:\n"
              "      --json=FORM   short (one line), pretty, or off (a table, the default)\n"

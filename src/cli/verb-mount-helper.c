@@ -39,7 +39,8 @@ static int mount_helper_print_help(void)
         ConfigOption o;
 
         puts("Usage: mount -t rawview IMAGE MOUNTPOINT [-o OPTIONS]\n"
-             "       mount.rawview IMAGE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]\n"
+             "       mount.rawview IMAGE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS]\n"
+             "                     [-t TYPE]\n"
              "\n"
              "What mount(8) calls for the types rawview and fuse.rawview.\n"
              "\n"

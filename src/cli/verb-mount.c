@@ -74,8 +74,8 @@ static int mount_print_help(void)
 
         puts("Usage: rawview mount [OPTIONS] IMAGE [MOUNTPOINT]\n"
              "\n"
-             "Shows the disk in IMAGE as a raw file that covers MOUNTPOINT, an existing regular\n"
-             "file; without one it covers the image itself.\n"
+             "Shows the disk in IMAGE as a raw file that covers MOUNTPOINT, an existing\n"
+             "regular file; without one it covers the image itself.\n"
              "\n"
              "Options:");
         for (size_t i = 0; config_get_option(i, &o); i++) {
@@ -94,8 +94,8 @@ static int mount_print_help(void)
              "  -d, --daemonize              return once the view is up (the default)\n"
              "  -p, --pidfile=FILE           write the process id to signal there\n"
              "  -o, --options=NAME[=VALUE],… the options above as mount(8) has them; ro, rw\n"
-             "      --require-sandbox        no view when the kernel lacks a part of the sandbox\n"
-             "      --core-dumps             let a crash leave a core, with pieces of the image\n"
+             "      --require-sandbox        no view where the kernel lacks parts of it\n"
+             "      --core-dumps             a crash may leave a core: pieces of the image\n"
              "  -v, --verbose                say more\n"
              "  -q, --quiet                  say nothing but errors\n"
              "      --version                the version\n"

@@ -20,10 +20,10 @@ static int main_print_help(void)
 {
         puts("Usage: rawview-generator NORMAL [EARLY LATE]\n"
              "\n"
-             "Reads all descriptors NAME.image and writes into the folder NORMAL what systemd has to\n"
-             "know of them: what each view waits for, and which views are shown at boot or login.\n"
-             "systemd starts it at boot and at every 'systemctl daemon-reload'. EARLY and LATE are\n"
-             "left empty.\n"
+             "Reads all descriptors NAME.image and writes into the folder NORMAL what systemd\n"
+             "has to know of them: what each view waits for, and which views are shown at\n"
+             "boot or login. systemd starts it at boot and at every 'systemctl daemon-reload'.\n"
+             "EARLY and LATE are left empty.\n"
              "\n"
              "  --version     the version\n"
              "  -h, --help    this text");

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""manual.py PROGRAM PAGE [NAME]: --help and the man page name the same commands, long options and options of -o.
+"""manual.py PROGRAM PAGE [NAME]: --help and the man page name the same commands, long options and options of -o, and --help fits a
+terminal of 80 columns.
 
 PAGE is the .scd source, NAME what PROGRAM is called by. Of each command that stands beneath "Commands:" its own --help is read too. The
 part of the page that follows "# SEE ALSO" is not looked at, nor are options in lines that show another program (they begin with a blank
@@ -47,15 +48,26 @@ def page_words(text):
     return {word for head in heads for word in re.findall(r"\*([a-z-]+)\*", head)}
 
 
+def wide_lines(texts):
+    return [
+        f"{' '.join(verb + ['--help'])}: {len(line)} columns: {line.strip()}"
+        for verb, text in texts
+        for line in text.split("\n")
+        if len(line) > 80
+    ]
+
+
 def check(program, page, called=None):
     text = help_text(program, called=called)
     verbs = commands(text)
-    in_help = set(OPTION.findall(text + "".join(help_text(program, v) for v in verbs)))
+    texts = [([], text)] + [([v], help_text(program, v)) for v in verbs]
+    in_help = set(OPTION.findall("".join(t for _, t in texts)))
     in_page, name = page_options(page), os.path.basename(page)
-    headings = set(re.findall(r"^## (\w+)$", tree.read("", page), re.M))
+    headings = set(re.findall(r"^## ([a-z]+)$", tree.read("", page), re.M))
     words, words_in_page = help_words(text), page_words(tree.read("", page))
     return (
-        [f"--{o}: in --help, not in {name}" for o in sorted(in_help - in_page)]
+        wide_lines(texts)
+        + [f"--{o}: in --help, not in {name}" for o in sorted(in_help - in_page)]
         + [f"--{o}: in {name}, not in --help" for o in sorted(in_page - in_help)]
         + [f"{w}: an option of -o in --help, not in {name}" for w in sorted(words - words_in_page)]
         + [f"{w}: an option of -o in {name}, not in --help" for w in sorted(words_in_page - words)]
@@ -67,7 +79,7 @@ def check(program, page, called=None):
 def self_test():
     script = """#!/bin/sh
 case $1 in
-verb) echo "  --inner=X  y" ;;
+verb) printf '  --inner=X  y%66s\\n  and one more%67s\\n' this-fits this-does-not ;;
 mute) ;;
 *) printf 'Commands:\\n  verb   z\\n  mute   z\\n\\n-a --both | --only-help\\nOptions of -o:\\n  both=X  y\\n  word-in-help  y\\n' ;;
 esac
@@ -97,6 +109,7 @@ esac
         os.chmod(program, 0o755)
         tree.expect(
             check(program, os.path.join(root, "prog.1.scd")),
+            "verb --help: 81 columns: and one more",
             "--only-help: in --help",
             "--only-page: in prog.1.scd",
             "mute: a command without",

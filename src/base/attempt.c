@@ -104,26 +104,42 @@ int attempt_start(AttemptWork work, const void *arg, int folder, size_t result_l
         return 0;
 }
 
-void attempt_drop(Attempt *a)
-{
-        if (a->pid > 0) {
-                kill(a->pid, SIGKILL);
-                /* Dying takes a moment, in which it still holds a place in the view, and keeps that from being unmounted.
-                 * A child in the middle of a request to a view dies only when the view answers: no more waiting. */
-                struct pollfd p = { .fd = a->pidfd, .events = POLLIN };
-                poll(&p, 1, ATTEMPT_DEATH_MS);
-                waitpid(a->pid, NULL, WNOHANG);
-        }
-        attempt_close(a->pidfd);
-        attempt_close(a->result);
-        *a = (Attempt){ .pid = -1, .pidfd = -1, .result = -1 };
-}
-
 static int64_t attempt_now_ms(void)
 {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void attempt_drop_all(Attempt *attempts, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (attempts[i].pid > 0)
+                        kill(attempts[i].pid, SIGKILL);
+
+        int64_t end = attempt_now_ms() + ATTEMPT_DEATH_MS;
+        for (size_t i = 0; i < count; i++) {
+                Attempt *a = &attempts[i];
+                pid_t left = -1;
+                if (a->pid > 0) {
+                        /* Dying takes a moment, in which it still holds a place in the view, and keeps that from being
+                         * unmounted. A child in the middle of a request to a view dies only when the view answers: no more
+                         * waiting. */
+                        struct pollfd p = { .fd = a->pidfd, .events = POLLIN };
+                        int64_t ms = end - attempt_now_ms();
+                        poll(&p, 1, ms > 0 ? (int)ms : 0);
+                        left = waitpid(a->pid, NULL, WNOHANG) == 0 ? a->pid : -1;
+                }
+                attempt_close(a->pidfd);
+                attempt_close(a->result);
+                *a = (Attempt){ .pid = left, .pidfd = -1, .result = -1 };
+        }
+}
+
+void attempt_drop(Attempt *a)
+{
+        attempt_drop_all(a, 1);
+        a->pid = -1;
 }
 
 static int attempt_wait(const Attempt *a, int limit_ms)

@@ -33,3 +33,7 @@ int attempt_finish(Attempt *a, int limit_ms, void *result);
 
 /* Kills and forgets the child, which may be unable to die now. Accepts a finished attempt. */
 void attempt_drop(Attempt *a);
+
+/* The same for many, all at once, which takes no longer than for one. A child that has not died keeps its `pid`: whoever
+ * wants to know waits for it, with WNOHANG. */
+void attempt_drop_all(Attempt *attempts, size_t count);

@@ -105,6 +105,28 @@ static void test_who_hangs_is_given_up(void **state)
         assert_int_equal(kill(pid, 0), -1);
 }
 
+static void test_many_are_given_up_at_once(void **state)
+{
+        enum { MANY = 20 };
+        Attempt all[MANY + 1] = { { .pid = -1, .pidfd = -1, .result = -1 } };
+        pid_t pids[MANY];
+
+        for (unsigned i = 0; i < MANY; i++) {
+                assert_int_equal(attempt_start(attempt_hang, NULL, -1, 0, &all[i + 1]), 0);
+                pids[i] = all[i + 1].pid;
+        }
+        attempt_drop_all(all, MANY + 1);
+        assert_int_equal(all[0].pid, -1);
+        for (unsigned i = 0; i < MANY; i++) {
+                const Attempt *a = &all[i + 1];
+                assert_true(a->pid == -1 || a->pid == pids[i]);
+                assert_int_equal(a->pidfd, -1);
+                if (a->pid > 0)
+                        assert_int_equal(waitpid(a->pid, NULL, 0), a->pid);
+                assert_int_equal(kill(pids[i], 0), -1);
+        }
+}
+
 static void test_who_crashes_says_so(void **state)
 {
         Attempt a;
@@ -120,6 +142,7 @@ int main(void)
                 cmocka_unit_test(test_without_a_folder),
                 cmocka_unit_test(test_answer_comes_back),
                 cmocka_unit_test(test_who_hangs_is_given_up),
+                cmocka_unit_test(test_many_are_given_up_at_once),
                 cmocka_unit_test(test_who_crashes_says_so),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,6 +125,7 @@ static int view_get_state(View *v, char **ret)
                 .size = stat.size,
                 .since = v->since,
         };
+        use_get_counts(&v->use, &facts.readers, &facts.writers);
         health_get_counts(&v->health, &facts.counts);
         cache_get_stat(v->node->cache, &facts.cache);
         return state_format(&facts, ret);

@@ -90,6 +90,8 @@ static int state_add_numbers(json_object *o, const StateFacts *facts)
         } numbers[] = {
                 { "pid", (uint64_t)facts->pid },
                 { "size", facts->size },
+                { "readers", facts->readers },
+                { "writers", facts->writers },
                 { "reads", facts->counts.reads },
                 { "writes", facts->counts.writes },
                 { "bytes-read", facts->counts.bytes_read },

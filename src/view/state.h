@@ -18,6 +18,7 @@ typedef struct StateFacts {
         uint32_t barriers; /* base/barrier.h */
         uint64_t size;
         time_t since;
+        uint64_t readers, writers; /* open files */
         HealthCounts counts;
         CacheStat cache;
 } StateFacts;

@@ -71,6 +71,15 @@ void use_end(Use *u, pid_t exempt)
         }
 }
 
+void use_get_counts(Use *u, uint64_t *ret_readers, uint64_t *ret_writers)
+{
+        LOCKED(&u->lock)
+        {
+                *ret_readers = u->readers;
+                *ret_writers = u->writers;
+        }
+}
+
 static bool use_is_named_before(const Use *u, unsigned i)
 {
         for (unsigned k = 0; k < i; k++)

@@ -45,5 +45,8 @@ void use_close(Use *u, UseAccess access, uint64_t id);
 /* From now on nobody can open it but `exempt` (0: nobody at all). */
 void use_end(Use *u, pid_t exempt);
 
+/* Open files, by what they were opened for. */
+void use_get_counts(Use *u, uint64_t *ret_readers, uint64_t *ret_writers);
+
 /* "readers=3 writers=1 errors=0 pids=17,4711": plain text, for those who have no parser of JSON. Returns its length. */
 size_t use_format(Use *u, uint64_t errors, char ret[USE_TEXT_MAX]);

@@ -22,6 +22,8 @@ static const StateFacts quiet = {
         .barriers = BARRIER_BIT(BARRIER_SECCOMP) | BARRIER_BIT(BARRIER_LANDLOCK),
         .size = 20,
         .since = 1763837698,
+        .readers = 8,
+        .writers = 9,
         .counts = { .reads = 1, .writes = 2, .bytes_read = 3, .bytes_written = 4 },
         .cache = { .hits = 5, .misses = 6, .budget = 7 },
 };
@@ -32,12 +34,13 @@ static void test_all_facts_are_there(void **state)
 
         assert_int_equal(state_format(&quiet, &text), 0);
         assert_string_equal(
-                text, "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,"
-                      "\"unit\":\"rawview@web.service\",\"writable\":true,\"passthrough\":false,"
-                      "\"sandbox\":[\"landlock\",\"seccomp\"],"
-                      "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,\"reads\":1,"
-                      "\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
-                      "\"cache-size\":7,\"cache-hits\":5,\"cache-misses\":6,\"first-error\":null}");
+                text,
+                "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,"
+                "\"unit\":\"rawview@web.service\",\"writable\":true,\"passthrough\":false,"
+                "\"sandbox\":[\"landlock\",\"seccomp\"],"
+                "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,"
+                "\"readers\":8,\"writers\":9,\"reads\":1,\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
+                "\"cache-size\":7,\"cache-hits\":5,\"cache-misses\":6,\"first-error\":null}");
 }
 
 static void test_the_first_error_is_told(void **state)

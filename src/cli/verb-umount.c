@@ -219,6 +219,11 @@ static int umount_open(const char *name, int *ret, Err *err)
                        user);
 }
 
+static bool umount_is_view(const MountEntry *e)
+{
+        return strcmp(e->type, MOUNT_TYPE_VIEW) == 0;
+}
+
 /* What the user named, as the mount table has it: the mount that the path leads into must be a view. */
 static int umount_find(const MountTable *mounts, const char *name, const MountEntry **ret, Err *err)
 {
@@ -233,7 +238,7 @@ static int umount_find(const MountTable *mounts, const char *name, const MountEn
                 return err_set(err, -r, "cannot find out what is mounted there: %m");
 
         const MountEntry *e = mount_table_find(mounts, id);
-        if (!e || strcmp(e->type, MOUNT_TYPE_VIEW) != 0)
+        if (!e || !umount_is_view(e))
                 return err_set(err, EINVAL, "is not a view");
         *ret = e;
         return 0;
@@ -278,20 +283,28 @@ int umount_path(const char *path, UmountHow how, int limit_ms, Err *err)
 
 static int umount_all(const MountTable *mounts, bool only_stale)
 {
+        _cleanup_free_ const MountEntry **ours = calloc(mounts->count + 1, sizeof(*ours));
+        _cleanup_free_ ViewLook *looks = NULL;
         int status = CLI_OK;
+        size_t count = 0;
+        Err err;
 
         /* The last mounted first: a view may show what lies in a file system on another view. */
-        for (size_t i = mounts->count; i-- > 0;) {
-                const MountEntry *e = &mounts->entries[i];
-                Err err;
-                if (strcmp(e->type, MOUNT_TYPE_VIEW) != 0 || !umount_is_ours(e))
+        for (size_t i = mounts->count; ours && i-- > 0;)
+                if (umount_is_view(&mounts->entries[i]) && umount_is_ours(&mounts->entries[i]))
+                        ours[count++] = &mounts->entries[i];
+        if (only_stale)
+                looks = calloc(count + 1, sizeof(*looks));
+        if (!ours || (only_stale && !looks)) {
+                err_set(&err, ENOMEM, "%m");
+                return cli_fail("umount", &err);
+        }
+        if (only_stale)
+                view_look_all(ours, count, NULL, looks);
+        for (size_t i = 0; i < count; i++) {
+                const MountEntry *e = ours[i];
+                if (only_stale && looks[i].condition != VIEW_STALE)
                         continue;
-                if (only_stale) {
-                        ViewLook look;
-                        view_look(e->target, &look);
-                        if (look.condition != VIEW_STALE)
-                                continue;
-                }
                 if (umount_view(e, UMOUNT_CLEAN, UMOUNT_WAIT_MS, &err) < 0)
                         status = cli_fail(e->target, &err);
         }

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "base/mountinfo.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,6 +15,7 @@ typedef enum ViewCondition {
         VIEW_SERVING,
         VIEW_STALE,      /* its server is gone: ENOTCONN */
         VIEW_STUCK,      /* no answer within the limit */
+        VIEW_HIDDEN,     /* something else covers it, or its path leads elsewhere by now */
         VIEW_UNREADABLE, /* it may be well, but not for this user to see */
 } ViewCondition;
 
@@ -24,11 +27,22 @@ typedef struct ViewLook {
         char state[3072]; /* user.rawview.state, "" where it cannot be had */
 } ViewLook;
 
-/* Gives an answer always; a view that cannot even be asked counts as unreadable. */
-void view_look(const char *path, ViewLook *ret);
+/* The children of looks that the kernel has not let go, for who looks again and again: as long as one is there, its view
+ * is stuck, and gets no second one. */
+typedef struct StuckLooks {
+        struct StuckLook *list;
+        size_t count;
+} StuckLooks;
 
-/* The same by its name in an open folder, whatever paths lead there by now. */
+/* Gives an answer always; a view that cannot even be asked counts as unreadable. In an open folder, whatever paths lead
+ * there by now; -1: `name` is a path. */
 void view_look_in(int folder, const char *name, ViewLook *ret);
+
+/* Looks at many at once, which takes no longer than one look, however many are stuck. Root looks at what a user has mounted
+ * as that user: nobody else may. `rets` has an entry for each; `stuck` may be NULL. */
+void view_look_all(const MountEntry *const *views, size_t count, StuckLooks *stuck, ViewLook *rets);
+
+void stuck_looks_done(StuckLooks *stuck);
 
 /* "serving", "stale" … as `rawview list` prints it. */
 const char *view_condition_name(ViewCondition condition);

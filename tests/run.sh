@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # run.sh [SUITE…]: what `./dev test` does. Five builds below build/, each with the suites that tell something there:
 #   plain   gcc, warnings are errors                 unit format property fuzz model crash integration
-#                                                    lint documents system vm
+#                                                    lint documents package system vm
 #   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
 #   clang   clang, warnings are errors               unit property
 #   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 12 seconds
-# With CI=true a test of integration, documents, system or vm that is skipped, and a missing piece that they need, are failures.
+# With CI=true a test of integration, documents, package, system or vm that is skipped, and a missing piece that they need, are failures.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
-known=(unit format property fuzz model crash integration lint documents system vm)
+known=(unit format property fuzz model crash integration lint documents package system vm)
 wanted=("$@")
 [ $# -gt 0 ] || wanted=("${known[@]}")
 for suite in "${wanted[@]}"; do
@@ -84,7 +84,7 @@ suite() {
         --print-errorlogs -t "$multiplier" "${only[@]}" >"$log.out" 2>&1 || true
     { read -r p f s && mapfile -t notes; } < <(python3 tests/results.py "$log.json")
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    if [[ $suite =~ ^(integration|documents|system|vm)$ ]]; then skipped_real=$((skipped_real + s)); fi
+    if [[ $suite =~ ^(integration|documents|package|system|vm)$ ]]; then skipped_real=$((skipped_real + s)); fi
     printf '   %-12s %3d passed, %d failed, %d skipped  (%d s)\n' "$suite" "$p" "$f" "$s" $((SECONDS - start))
     [ "$((p + f + s))" -gt 0 ] || {
         tail -n 20 "$log.out"
@@ -151,7 +151,7 @@ fuzz() {
 
 look_for_pieces
 
-plain="unit format property fuzz model crash integration lint documents system vm"
+plain="unit format property fuzz model crash integration lint documents package system vm"
 if any "$plain"; then
     printf '\n== plain: gcc, warnings are errors\n'
     CC=gcc build plain --werror && run plain "$plain"
@@ -196,7 +196,7 @@ if [ "$failed" -gt 0 ]; then
     echo "Not all is well: the lines above say where."
     status=1
 elif [ "$ci" = true ] && [ "$skipped_real" -gt 0 ]; then
-    echo "Nothing failed, but with CI=true no test of integration, documents, system or vm may be skipped, and $skipped_real were."
+    echo "Nothing failed, but with CI=true no test of integration, documents, package, system or vm may be skipped, and $skipped_real were."
     status=1
 elif [ "$skipped" -gt 0 ]; then
     echo "Nothing failed. What was skipped is not proved: the lines above say what, and why."

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """text.py ROOT: what every text file owes its reader.
 
-An SPDX line first (after #! in scripts; prose, man pages and files that have no comments are free of it), no word that
-marks something as unfinished, no path that exists on one machine only, no tabs or blanks at line ends in code.
+An SPDX line first (after #! in scripts; prose, man pages, files that have no comments, and what of debian/ is no script are free of it),
+no word that marks something as unfinished, no path that exists on one machine only, no tabs (but in makefiles) or blanks at line ends in
+code.
 """
 import os
 import re
@@ -15,6 +16,8 @@ import tree
 SPDX = "SPDX-License-Identifier: LGPL-2.1-or-later"
 NO_SPDX = re.compile(r"(^|/)(LICENSE|\.gitignore|\.clang-format|\.editorconfig|\.gitattributes)$|\.(md|scd|json|txt|image|conf|qcow2)$|^tests/fuzz/(corpus|crash)/")
 WITH_SPDX_ANYWAY = {"meson_options.txt"}
+# Each file there has a syntax of its own, and debian/copyright speaks for all.
+DEBIAN = re.compile(r"^debian/")
 # Put together from halves, so that this file does not complain of itself.
 ELSEWHERE = ["../" + "shared", "/wo" + "rk/", "/tmp/" + "wt/"]
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|for n" + r"ow|HA" + r"CK)\b")
@@ -23,7 +26,8 @@ CODE = (".c", ".h", ".py", ".sh", ".build", ".in")
 
 def complain(name, text):
     lines = text.split("\n")
-    if name in WITH_SPDX_ANYWAY or not NO_SPDX.search(name):
+    free = NO_SPDX.search(name) or (DEBIAN.search(name) and not lines[0].startswith("#!"))
+    if name in WITH_SPDX_ANYWAY or not free:
         at = 1 if lines[0].startswith("#!") else 0
         if at >= len(lines) or SPDX not in lines[at]:
             yield f"{name}: line {at + 1} should be the SPDX line"
@@ -34,7 +38,7 @@ def complain(name, text):
         code = name.endswith(CODE) or lines[0].startswith("#!")
         if code and line != line.rstrip():
             yield f"{name}:{i}: blanks at the end of the line"
-        if code and "\t" in line:
+        if code and "\t" in line and not lines[0].endswith("make -f"):
             yield f"{name}:{i}: a tab"
         if code and UNFINISHED.search(line):
             yield f"{name}:{i}: says that something is unfinished"
@@ -57,6 +61,8 @@ def self_test():
         "a.c": f"/* {SPDX} */\nint a;\n",
         "b.sh": f"#!/bin/sh\n# {SPDX}\n",
         "README.md": "# text\n",
+        "debian/control": "Source: a\n",
+        "debian/rules": f"#!/usr/bin/make -f\n# {SPDX}\n%:\n\tdh $@\n",
         "disk.img": "\0\0",
     }) as root:
         tree.expect(check(root))
@@ -65,6 +71,7 @@ def self_test():
         "b.sh": "#!/bin/sh\necho\n",
         "c.h": f"/* {SPDX} */\n/* see {ELSEWHERE[0]}/x */ \n\tint a;",
         "d.py": f"# {SPDX}\n# TO" + "DO\n",
+        "debian/tests/x": "#!/bin/sh\n",
         "e.md": "look at " + ELSEWHERE[1] + "main\n",
     }) as root:
         tree.expect(
@@ -76,6 +83,7 @@ def self_test():
             "c.h:3: a tab",
             "c.h: no newline",
             "d.py:2: says",
+            "debian/tests/x: line 2 should be",
             "e.md:1: names",
         )
 

@@ -11,11 +11,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,10 +127,11 @@ static int daemon_ready_fd(const DaemonCommand *c)
 /* It gets stderr until the view is up, the pipe, and the connection of a mount that is there already; stdin, if that is a
  * terminal, where it may ask for a passphrase; nothing else of ours. A service manager that we may run under is not told
  * of it. */
-static _Noreturn void daemon_child(DaemonCommand *c, int ready)
+static _Noreturn void daemon_child(DaemonCommand *c, int ready, const sigset_t *mask)
 {
         int place = daemon_ready_fd(c);
 
+        sigprocmask(SIG_SETMASK, mask, NULL);
         setsid();
         unsetenv("NOTIFY_SOCKET");
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -203,8 +206,30 @@ static void daemon_expect_interrupts(void)
                 signal(caught[i], daemon_interrupt);
 }
 
+/* Ctrl-C before the view is up is passed on to rawviewd, which has a session of its own; what it says about that is to stand
+ * before the shell's next prompt. A second one ends us. Returns whether there was one. */
+static bool daemon_pass_interrupt(int ready,
+                                  pid_t pid,
+                                  const sigset_t *interrupt,
+                                  const sigset_t *mask)
+{
+        _cleanup_close_ int interrupted = signalfd(-1, interrupt, SFD_CLOEXEC | SFD_NONBLOCK);
+        struct pollfd ends[] = { { .fd = ready, .events = POLLIN },
+                                 { .fd = interrupted, .events = POLLIN } };
+
+        while (poll(ends, 2, -1) < 0 && errno == EINTR)
+                continue;
+        struct signalfd_siginfo got;
+        bool came = read(interrupted, &got, sizeof(got)) == (ssize_t)sizeof(got);
+        if (came)
+                kill(pid, SIGTERM);
+        sigprocmask(SIG_SETMASK, mask, NULL);
+        return came;
+}
+
 int daemon_start(DaemonCommand *c)
 {
+        sigset_t interrupt, mask;
         int ends[2];
 
         int status = daemon_add(c, "--background");
@@ -218,9 +243,13 @@ int daemon_start(DaemonCommand *c)
         }
 
         _cleanup_close_ int ours = ends[0];
+        sigemptyset(&interrupt);
+        if (!c->for_mount)
+                sigaddset(&interrupt, SIGINT);
+        sigprocmask(SIG_BLOCK, &interrupt, &mask);
         pid_t pid = fork();
         if (pid == 0)
-                daemon_child(c, ends[1]);
+                daemon_child(c, ends[1], &mask);
         close(ends[1]);
         if (pid < 0) {
                 log_line(LOG_LEVEL_ERROR, "cannot fork: %m");
@@ -228,5 +257,7 @@ int daemon_start(DaemonCommand *c)
         }
         if (c->for_mount)
                 daemon_expect_interrupts();
+        if (daemon_pass_interrupt(ours, pid, &interrupt, &mask))
+                return daemon_judge(c, pid);
         return daemon_read_answer(c, ours) ? cli_end(CLI_OK) : daemon_judge(c, pid);
 }

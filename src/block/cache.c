@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Shards, each with a mutex, a hash table and a list in order of use. A hit touches one shard for a few
- * instructions. A load runs without any lock: its entry is in the table already, marked as loading, and whoever wants
+ * instructions, and writes nothing that another shard's hits write: a chain looks up a piece in each of its layers. What
+ * is among the newest CACHE_FRESH_SHARE of the budget is not moved, so that the order is that of use up to so much. A load runs without any lock: its entry is in the table already, marked as loading, and whoever wants
  * the same piece sleeps on that entry's condition.
  *
- * The budget is one for all shards. What goes first is the oldest of the shards' oldest, by a clock that ticks
- * with every use. The budget and what is reserved of it change under one lock, so that each allows the other.
+ * An entry lives as long as somebody holds it: each user does, and the shard while it has it in its table. So giving one
+ * back takes no lock.
+ *
+ * The budget is one for all shards. What goes first is the oldest of the shards' oldest, by a clock that goes
+ * on by the size of every entry that becomes the newest of its shard. The budget and what is reserved of it change under one lock, so that each allows the other.
  */
 #include "block/cache.h"
 
@@ -23,6 +27,9 @@
 enum {
         CACHE_SHARDS = 8,
         CACHE_BUCKETS = 512,
+        CACHE_FRESH_SHARE = 16, /* one part in so many */
+        CACHE_LINE =
+                64, /* of the processor: what lies in another one is nobody else's to wait for */
 };
 
 typedef enum CacheState {
@@ -38,10 +45,12 @@ struct CacheEntry {
         struct CacheShard *shard;
         pthread_cond_t loaded;
 
+        /* Users, and one more while it is listed. Grows with the shard's lock alone, unless who makes it grow has it in use. */
+        atomic_uint holders;
+
         /* Guarded by the shard's lock. */
         CacheState state;
-        unsigned users;
-        bool listed; /* in the table and in the list; if not, it goes with its last user */
+        bool listed; /* in the table and in the list */
         uint64_t used_at;
         CacheEntry *next_in_bucket;
         CacheEntry *newer, *older;
@@ -52,14 +61,15 @@ struct CacheEntry {
 };
 
 typedef struct CacheShard {
-        pthread_mutex_t lock;
+        alignas(CACHE_LINE) pthread_mutex_t lock;
         CacheEntry *buckets[CACHE_BUCKETS]; /* guarded by lock */
         CacheEntry *newest, *oldest;        /* guarded by lock */
+        uint64_t hits;                      /* guarded by lock */
 } CacheShard;
 
 struct Cache {
         Crew *crew; /* owned */
-        atomic_uint_fast64_t clock, bytes, hits, misses;
+        atomic_uint_fast64_t clock, bytes, misses;
         pthread_mutex_t budget_lock;
         atomic_uint_fast64_t budget, reserved; /* changed with budget_lock */
         pthread_mutex_t borrow_lock;
@@ -105,9 +115,10 @@ static uint64_t cache_bound_budget(uint64_t budget)
 
 int cache_new(uint64_t budget, Cache **ret)
 {
-        Cache *c = calloc(1, sizeof(*c));
+        Cache *c = aligned_alloc(alignof(Cache), sizeof(*c));
         if (!c)
                 return -ENOMEM;
+        *c = (Cache){ 0 };
         int r = crew_new(&c->crew);
         if (r < 0) {
                 free(c);
@@ -123,18 +134,24 @@ int cache_new(uint64_t budget, Cache **ret)
         return 0;
 }
 
-static CacheEntry *cache_entry_free(CacheEntry *e)
+/* One holder less: the last one frees it. */
+static CacheEntry *cache_entry_unref(CacheEntry *e)
 {
-        if (e) {
+        if (e && atomic_fetch_sub_explicit(&e->holders, 1, memory_order_acq_rel) == 1) {
                 pthread_cond_destroy(&e->loaded);
                 free(e);
         }
         return NULL;
 }
 
-static void cache_entry_freep(CacheEntry **e)
+static void cache_entry_unrefp(CacheEntry **e)
 {
-        *e = cache_entry_free(*e);
+        *e = cache_entry_unref(*e);
+}
+
+static void cache_entry_ref(CacheEntry *e)
+{
+        atomic_fetch_add_explicit(&e->holders, 1, memory_order_relaxed);
 }
 
 /* The functions down to cache_take_oldest want the shard's lock. */
@@ -156,7 +173,8 @@ static void cache_list_remove(CacheShard *s, CacheEntry *e)
 
 static void cache_list_add(Cache *c, CacheShard *s, CacheEntry *e)
 {
-        e->used_at = atomic_fetch_add_explicit(&c->clock, 1, memory_order_relaxed);
+        e->used_at =
+                atomic_fetch_add_explicit(&c->clock, cache_entry_cost(e), memory_order_relaxed);
         e->newer = NULL;
         e->older = s->newest;
         *(e->older ? &e->older->newer : &s->oldest) = e;
@@ -169,11 +187,12 @@ static void cache_insert(Cache *c, CacheShard *s, CacheEntry *e)
         e->next_in_bucket = *bucket;
         *bucket = e;
         cache_list_add(c, s, e);
+        cache_entry_ref(e);
         e->listed = true;
         atomic_fetch_add_explicit(&c->bytes, cache_entry_cost(e), memory_order_relaxed);
 }
 
-/* Nobody finds the entry any more. */
+/* Nobody finds the entry any more; it is freed unless somebody uses it. */
 static void cache_unlist(Cache *c, CacheShard *s, CacheEntry *e)
 {
         CacheEntry **link = cache_bucket(s, &e->key);
@@ -183,19 +202,19 @@ static void cache_unlist(Cache *c, CacheShard *s, CacheEntry *e)
         cache_list_remove(s, e);
         e->listed = false;
         atomic_fetch_sub_explicit(&c->bytes, cache_entry_cost(e), memory_order_relaxed);
+        cache_entry_unref(e);
 }
 
-/* One user less. The entry to free, or NULL. */
-static CacheEntry *cache_unuse(CacheEntry *e)
+/* Of an entry that is listed. It may go out of use at any moment, but nobody begins to use it as long as we have the lock. */
+static bool cache_is_used(const CacheEntry *e)
 {
-        e->users--;
-        return e->users == 0 && !e->listed ? e : NULL;
+        return atomic_load_explicit(&e->holders, memory_order_acquire) > 1;
 }
 
 static CacheEntry *cache_find_oldest_unused(CacheShard *s)
 {
         CacheEntry *e = s->oldest;
-        while (e && e->users > 0)
+        while (e && cache_is_used(e))
                 e = e->newer;
         return e;
 }
@@ -238,13 +257,12 @@ static uint64_t cache_room(Cache *c)
 static void cache_trim(Cache *c)
 {
         while (atomic_load_explicit(&c->bytes, memory_order_relaxed) > cache_room(c)) {
-                _cleanup_(cache_entry_freep) CacheEntry *out = NULL;
                 CacheShard *s = cache_find_oldest_shard(c);
                 if (!s)
                         return;
                 LOCKED(&s->lock)
                 {
-                        out = cache_find_oldest_unused(s);
+                        CacheEntry *out = cache_find_oldest_unused(s);
                         if (out)
                                 cache_unlist(c, s, out);
                 }
@@ -260,28 +278,38 @@ static int cache_entry_new(CacheShard *s, const CacheKey *key, size_t len, Cache
         if (!e)
                 return -ENOMEM;
         *e = (CacheEntry){
-                .key = *key, .len = len, .shard = s, .state = CACHE_LOADING, .users = 1
+                .key = *key, .len = len, .shard = s, .state = CACHE_LOADING, .holders = 1
         };
         pthread_cond_init(&e->loaded, NULL);
         *ret = e;
         return 0;
 }
 
+/* Are there less than a share of the budget of entries that are newer? */
+static bool cache_is_fresh(Cache *c, const CacheEntry *e)
+{
+        uint64_t now = atomic_load_explicit(&c->clock, memory_order_relaxed);
+        uint64_t budget = atomic_load_explicit(&c->budget, memory_order_relaxed);
+
+        return now - e->used_at <= budget / CACHE_FRESH_SHARE;
+}
+
 /* An entry that another thread has or is loading: 1 when it is ours to use now, 0 when its load failed. Wants the
  * shard's lock, and lets go of it while it waits. */
-static int cache_join(Cache *c, CacheShard *s, CacheEntry *e, CacheEntry **ret_garbage)
+static int cache_join(Cache *c, CacheShard *s, CacheEntry *e)
 {
-        e->users++;
+        cache_entry_ref(e);
         while (e->state == CACHE_LOADING)
                 pthread_cond_wait(&e->loaded, &s->lock);
         if (e->state == CACHE_FAILED) {
-                *ret_garbage = cache_unuse(e);
+                cache_entry_unref(e);
                 return 0;
         }
-        if (e->listed) {
+        if (e->listed && e != s->newest && !cache_is_fresh(c, e)) {
                 cache_list_remove(s, e);
                 cache_list_add(c, s, e);
         }
+        s->hits++;
         return 1;
 }
 
@@ -290,13 +318,11 @@ static int cache_join(Cache *c, CacheShard *s, CacheEntry *e, CacheEntry **ret_g
 static int cache_find_or_insert(
         Cache *c, CacheShard *s, const CacheKey *key, CacheEntry *fresh, CacheEntry **ret)
 {
-        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
-
         LOCKED(&s->lock)
         {
                 CacheEntry *e = cache_lookup(s, key);
                 if (e) {
-                        if (cache_join(c, s, e, &garbage) == 0)
+                        if (cache_join(c, s, e) == 0)
                                 return -EAGAIN;
                         *ret = e;
                         return 1;
@@ -310,27 +336,25 @@ static int cache_find_or_insert(
 /* Runs the load of an entry that this thread has inserted. */
 static int cache_load(Cache *c, CacheEntry *e, CacheLoad load, void *arg)
 {
-        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
         CacheShard *s = e->shard;
 
         int r = load(arg, &e->key, e->bytes, e->len);
         LOCKED(&s->lock)
         {
                 e->state = r < 0 ? CACHE_FAILED : CACHE_READY;
-                if (r < 0) {
-                        if (e->listed)
-                                cache_unlist(c, s, e);
-                        garbage = cache_unuse(e);
-                }
+                if (r < 0 && e->listed)
+                        cache_unlist(c, s, e);
                 pthread_cond_broadcast(&e->loaded);
         }
+        if (r < 0)
+                cache_entry_unref(e);
         return r;
 }
 
 static int cache_get_missing(
         Cache *c, const CacheKey *key, size_t len, CacheLoad load, void *arg, CacheEntry **ret)
 {
-        _cleanup_(cache_entry_freep) CacheEntry *fresh = NULL;
+        _cleanup_(cache_entry_unrefp) CacheEntry *fresh = NULL;
         CacheShard *s = cache_shard(c, key);
         CacheEntry *found = NULL;
 
@@ -341,7 +365,6 @@ static int cache_get_missing(
         if (r < 0)
                 return r;
         if (r == 1) {
-                atomic_fetch_add_explicit(&c->hits, 1, memory_order_relaxed);
                 *ret = found;
                 return 0;
         }
@@ -358,10 +381,7 @@ static int cache_get_missing(
 
 int cache_find(Cache *c, const CacheKey *key, CacheEntry **ret)
 {
-        if (cache_find_or_insert(c, cache_shard(c, key), key, NULL, ret) != 1)
-                return 0;
-        atomic_fetch_add_explicit(&c->hits, 1, memory_order_relaxed);
-        return 1;
+        return cache_find_or_insert(c, cache_shard(c, key), key, NULL, ret) == 1;
 }
 
 int cache_get(
@@ -374,7 +394,6 @@ int cache_get(
         do {
                 r = cache_find_or_insert(c, s, key, NULL, &found);
                 if (r == 1) {
-                        atomic_fetch_add_explicit(&c->hits, 1, memory_order_relaxed);
                         *ret = found;
                         return 0;
                 }
@@ -396,15 +415,9 @@ uint32_t *cache_entry_mark(CacheEntry *e)
 
 void cache_put(Cache *c, CacheEntry *e)
 {
-        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
-
         if (!e)
                 return;
-        CacheShard *s = e->shard;
-        LOCKED(&s->lock)
-        {
-                garbage = cache_unuse(e);
-        }
+        cache_entry_unref(e);
         /* It was in use when the budget was last looked at. */
         if (atomic_load_explicit(&c->bytes, memory_order_relaxed) > cache_room(c))
                 cache_trim(c);
@@ -412,16 +425,13 @@ void cache_put(Cache *c, CacheEntry *e)
 
 void cache_drop(Cache *c, const CacheKey *key)
 {
-        _cleanup_(cache_entry_freep) CacheEntry *garbage = NULL;
         CacheShard *s = cache_shard(c, key);
 
         LOCKED(&s->lock)
         {
                 CacheEntry *e = cache_lookup(s, key);
-                if (e) {
+                if (e)
                         cache_unlist(c, s, e);
-                        garbage = e->users == 0 ? e : NULL;
-                }
         }
 }
 
@@ -430,11 +440,8 @@ static void cache_shard_drop_owner(Cache *c, CacheShard *s, const void *owner)
         CacheEntry *next = NULL;
         for (CacheEntry *e = s->newest; e; e = next) {
                 next = e->older;
-                if (owner && e->key.owner != owner)
-                        continue;
-                cache_unlist(c, s, e);
-                if (e->users == 0)
-                        cache_entry_free(e);
+                if (!owner || e->key.owner == owner)
+                        cache_unlist(c, s, e);
         }
 }
 
@@ -523,8 +530,15 @@ Crew *cache_crew(Cache *c)
 
 void cache_get_stat(Cache *c, CacheStat *ret)
 {
+        uint64_t hits = 0;
+
+        for (size_t i = 0; i < CACHE_SHARDS; i++)
+                LOCKED(&c->shards[i].lock)
+                {
+                        hits += c->shards[i].hits;
+                }
         *ret = (CacheStat){
-                .hits = atomic_load_explicit(&c->hits, memory_order_relaxed),
+                .hits = hits,
                 .misses = atomic_load_explicit(&c->misses, memory_order_relaxed),
                 .bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed),
                 .budget = atomic_load_explicit(&c->budget, memory_order_relaxed),

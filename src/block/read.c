@@ -71,12 +71,26 @@ int node_read_locked(Node *n, void *buf, size_t len, uint64_t off)
         return 0;
 }
 
+/* A layer below another is never written to, resized or followed, so that nothing changes its layout: four layers would be
+ * four locks that all threads write to. */
+static void node_lock_for_reading(Node *n)
+{
+        if (!n->is_below)
+                pthread_rwlock_rdlock(&n->layout);
+}
+
+static void node_unlock_for_reading(Node *n)
+{
+        if (!n->is_below)
+                pthread_rwlock_unlock(&n->layout);
+}
+
 int node_read(Node *n, void *buf, size_t len, uint64_t off)
 {
-        pthread_rwlock_rdlock(&n->layout);
+        node_lock_for_reading(n);
         size_t inside = (size_t)u64_min(len, n->size - u64_min(off, n->size));
         int r = node_read_locked(n, buf, inside, off);
-        pthread_rwlock_unlock(&n->layout);
+        node_unlock_for_reading(n);
         if (r < 0)
                 return r;
 

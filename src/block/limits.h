@@ -57,6 +57,13 @@
 /* Parts of a raw disk, each of which stays open. Real ones: parts of 2 GiB, which is 1.7 TiB then. */
 #define LIMIT_SPLIT_PARTS 890
 
+/* Partitions of a disk, so many as Linux shows of one; links of a chain of logical ones; and entries of a GPT, used or not, and the
+ * bytes of one, which is a power of two. Real disks: 128 entries of 128 bytes. */
+#define LIMIT_PARTITIONS 256
+#define LIMIT_EBR_CHAIN 256
+#define LIMIT_GPT_ENTRIES 1024
+#define LIMIT_GPT_ENTRY_SIZE 4096
+
 /* Guest disk size: what off_t can say, less room for rounding up. */
 #define LIMIT_DISK_SIZE ((UINT64_C(1) << 63) - (UINT64_C(1) << 22))
 

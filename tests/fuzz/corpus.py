@@ -33,7 +33,7 @@ FORMATS = tuple(
 OWN = tuple(sorted(re.sub("^fuzz-|[.]c$", "", n) for n in os.listdir(HERE) if re.fullmatch(r"fuzz-\w+[.]c", n) and n != "fuzz-format.c"))
 TARGETS = OWN + FORMATS
 # Fewer would mean that they were not found.
-LEAST = {"qcow2": 200, "image": 200, "codec": 40, "name": 100, "config": 5, "ipc": 50, "mountinfo": 15}
+LEAST = {"qcow2": 200, "image": 200, "codec": 40, "name": 100, "config": 5, "ipc": 50, "mountinfo": 15, "partition": 40}
 LEAST_OF_FORMAT = 5
 SIZE_MAX = 256 << 10
 # As in files.h; and what of an input is bytes.

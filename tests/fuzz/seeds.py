@@ -8,7 +8,9 @@ import sys
 import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "recipe"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import applepack  # pylint: disable=wrong-import-position
+import tables  # pylint: disable=wrong-import-position
 
 NAMES = """
 base
@@ -210,6 +212,19 @@ def codecs():
                 yield struct.pack(">BH", i if i < 7 else 2, room // 16) + packer(content)
 
 
+def disks():
+    """As fuzz-partition.c takes them: hostile tables, and some that are sound, of a disk of 16 MiB."""
+    made = [disk for _, disk in tables.hostile().values()] + tables.sound()
+    for disk in made:
+        for first in b"m", b"-":
+            out = first + struct.pack(">H", tables.SECTORS)
+            for pos, content in disk.pieces.items():
+                for at in range(0, len(content), 1 << 15):
+                    piece = content[at : at + (1 << 15)].rstrip(b"\0")
+                    out += struct.pack(">HH", (pos + at) // tables.SECTOR, len(piece)) + piece
+            yield out
+
+
 def texts(target):
     """All that there is for a target of this name, as bytes."""
     if target == "name":
@@ -224,5 +239,7 @@ def texts(target):
         yield from (b"z" + text.encode() for text in SIZES)
     elif target == "codec":
         yield from codecs()
+    elif target == "partition":
+        yield from disks()
     elif target == "ipc":
         yield from ipc()

@@ -14,8 +14,8 @@ sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
 ALL_BELOW_PROGRAMS = {
-    "base", "codec", "store", "reference", "lock", "config", "ipc", "broker", "sandbox", "crypto", "block", "opener", "format", "view",
-    "fuse"
+    "base", "codec", "store", "reference", "lock", "config", "ipc", "broker", "sandbox", "crypto", "block", "partition", "opener", "format",
+    "view", "fuse"
 }
 
 FLOORS = {
@@ -30,6 +30,7 @@ FLOORS = {
     "sandbox": {"base"},
     "crypto": {"base", "store"},
     "block": {"base", "store", "crypto"},
+    "partition": {"base", "codec", "block"},
     "opener": {"base", "store", "block", "ipc"},
     "format": {"base", "codec", "store", "crypto", "block"},
     "view": {"base", "store", "block"},

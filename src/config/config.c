@@ -56,11 +56,11 @@ static const ConfigKey config_keys[] = {
         { "View", "Overlay", "overlay", VALUE_TEXT, CONFIG_AT(overlay), .max = 4095,
           .doc = "volatile, or a qcow2 file that takes the writes", .later = true },
         { "View", "Partition", "partition", VALUE_TEXT, CONFIG_AT(partition), .max = 255,
-          .doc = "show one partition alone: number, label or UUID", .later = true },
+          .doc = "show one partition alone: number, label or UUID" },
         { "View", "Offset", "view-offset", VALUE_SIZE, CONFIG_AT(offset), .max = INT64_MAX,
-          .doc = "show the disk from this byte on", .later = true },
+          .doc = "show the disk from this byte on" },
         { "View", "Size", "view-size", VALUE_SIZE, CONFIG_AT(size), .max = INT64_MAX,
-          .doc = "show this many bytes only", .later = true },
+          .doc = "show this many bytes only" },
         { "View", "AllowOther", "allow-other", VALUE_WORD, CONFIG_AT(allow_other),
           .words = config_auto, .doc = "let other users in where allowed: auto, yes, no" },
         { "View", "Owner", "owner", VALUE_USER, CONFIG_AT(owner), CONFIG_AT(has_owner),
@@ -231,9 +231,6 @@ static int config_refuse_unserved(const Config *c, Err *err)
                 bool used;
         } unserved[] = {
                 { "Overlay", "overlay", c->overlay != NULL },
-                { "Partition", "partition", c->partition != NULL },
-                { "Offset", "view-offset", c->offset != 0 },
-                { "Size", "view-size", c->size != 0 },
         };
 
         for (size_t i = 0; i < sizeof(unserved) / sizeof(unserved[0]); i++)
@@ -253,6 +250,14 @@ static int config_refuse_contradiction(const Config *c, Err *err)
                 return err_set(err, EINVAL,
                                "Snapshot= (--snapshot) cannot be combined with Writable=yes "
                                "(--writable): a snapshot is read-only");
+        if (c->partition && (c->offset > 0 || c->size > 0))
+                return err_set(err, EINVAL,
+                               "Partition= (--partition) cannot be combined with Offset= or Size= "
+                               "(--view-offset, --view-size)");
+        if (c->growable && (c->partition || c->offset > 0 || c->size > 0))
+                return err_set(err, EINVAL,
+                               "Growable=yes (--growable) needs the whole disk: a partition or a "
+                               "window of it has what is behind it for a neighbour");
         if (c->force_share && c->writable)
                 return err_set(err, EINVAL,
                                "ForceShare=yes (--force-share) cannot be combined with "

@@ -11,6 +11,7 @@
 /* Room for more descriptors than we ever accept, so that strays are seen and closed and not cut off by the kernel. */
 enum {
         CHANNEL_STRAYS_MAX = 16,
+        CHANNEL_TEXTS_MAX = 6,
 };
 
 typedef enum ChannelFd {
@@ -27,7 +28,7 @@ typedef struct ChannelKind {
         const char *name;
         size_t body;
         ChannelFd fd;
-        ChannelText texts[3]; /* size 0 ends the list */
+        ChannelText texts[CHANNEL_TEXTS_MAX + 1]; /* size 0 ends the list */
 } ChannelKind;
 
 #define TEXT(body, field)                                                            \
@@ -39,7 +40,8 @@ static const ChannelKind channel_kinds[] = {
         [MESSAGE_IMAGE] = { "IMAGE",
                             sizeof(MessageImage),
                             CHANNEL_FD_ONE,
-                            { TEXT(image, path), TEXT(image, format), TEXT(image, snapshot) } },
+                            { TEXT(image, path), TEXT(image, format), TEXT(image, snapshot),
+                              TEXT(image, partition) } },
         [MESSAGE_OPEN] = { "OPEN", sizeof(MessageOpen), CHANNEL_FD_NONE, { TEXT(open, name) } },
         [MESSAGE_OPENED] = { "OPENED",
                              sizeof(MessageOpened),
@@ -140,7 +142,7 @@ static int channel_check(const Message *m, size_t n, size_t fd_count, Err *err)
                 return err_set(err, EBADMSG, "message %s came with %zu descriptors, not %zu",
                                kind->name, fd_count, fd_expected);
 
-        for (size_t i = 0; i < 3 && kind->texts[i].size > 0; i++) {
+        for (size_t i = 0; kind->texts[i].size > 0; i++) {
                 const ChannelText *t = &kind->texts[i];
                 if (!memchr((const char *)m + t->at, '\0', t->size))
                         return err_set(err, EBADMSG, "message %s has a text without end",

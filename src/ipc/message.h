@@ -35,6 +35,7 @@ enum {
         MESSAGE_NAME_MAX = 1024, /* a name inside an image, with NUL */
         MESSAGE_TEXT_MAX = 512,  /* an Err's text, with NUL */
         MESSAGE_PATH_MAX = 4096,
+        MESSAGE_PARTITION_MAX = 256,
         MESSAGE_INIT_MAX = 256, /* a FUSE_INIT request or answer, with its header */
 };
 
@@ -61,7 +62,10 @@ typedef struct MessageImage {
         char path[MESSAGE_PATH_MAX];     /* for xattrs and messages; never opened */
         char format[32];                 /* "auto": probe */
         char snapshot[MESSAGE_NAME_MAX]; /* "": none */
+        char partition
+                [MESSAGE_PARTITION_MAX]; /* which one the view is: number, name or UUID; "": none */
         uint32_t writable, growable;
+        uint64_t offset, size; /* the window that the view is; size 0: to the end of the disk */
         uint64_t cache_size;
         uint32_t switch_user, uid, gid; /* whom the worker becomes */
         uint32_t require_sandbox;
@@ -102,13 +106,14 @@ typedef struct MessageError {
 
 /* Worker → supervisor: the image is open and sound. */
 typedef struct MessageSealed {
-        uint64_t size;
+        uint64_t size;     /* of the view */
         uint32_t guessed;  /* raw because nothing else was recognised */
         uint32_t repaired; /* it was not closed cleanly, and its driver made up for that */
         /* Byte for byte and over its whole length the disk is the file of layer `plain` - 1; 0: it is no one file. */
         uint32_t plain;
         /* Of base/barrier.h: what keeps the worker in, and what the kernel does not have for it. */
         uint32_t barriers, barriers_lacking;
+        uint32_t table_damaged; /* the partition was found in what is left of a partition table */
         char format[32];
 } MessageSealed;
 

@@ -150,8 +150,12 @@ static int manager_open_image(Manager *m, Err *err)
         snprintf(image->path, sizeof(image->path), "%s", m->image.layers[0].path);
         snprintf(image->format, sizeof(image->format), "%s", c->format ? c->format : "auto");
         snprintf(image->snapshot, sizeof(image->snapshot), "%s", c->snapshot ? c->snapshot : "");
+        snprintf(image->partition, sizeof(image->partition), "%s",
+                 c->partition ? c->partition : "");
         image->writable = c->writable;
         image->growable = c->growable;
+        image->offset = c->offset;
+        image->size = c->size;
         image->cache_size = c->cache_size;
         image->switch_user = broker_find_user(&image->uid, &image->gid);
         image->require_sandbox = m->options->require_sandbox;
@@ -261,6 +265,12 @@ static void manager_log_start(const Manager *m)
         if (m->sealed.guessed)
                 log_line(LOG_LEVEL_NOTICE,
                          "%s: no format was recognised, so it is shown as it is (raw)", path);
+        if (m->sealed.table_damaged)
+                log_line(
+                        LOG_LEVEL_WARNING,
+                        "%s: its partition table is damaged; the partition is that of what is left "
+                        "of it (rawview partitions says more)",
+                        path);
         if (m->mount.allow_other_refused)
                 event_log(EVENT_ALLOW_OTHER, &m->subject, 0,
                           "%s: only its owner can use the view, not even root (allow_other was "

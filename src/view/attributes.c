@@ -9,6 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum {
+        /* Of so many runs of data a window's space is counted exactly. */
+        VIEW_RUNS_MAX = 1024,
+};
+
 /* Without allow_other nobody but the owner gets in, so that bits and owners for others would be a lie. */
 static int view_check_change(View *v, const ViewChange *change)
 {
@@ -75,6 +80,27 @@ int view_change(View *v, const ViewChange *change)
         return 0;
 }
 
+/* What of a window takes space, as far as that can be found out in a moment: the rest counts as data, which is what it is to
+ * whoever reads it. size_lock is held. */
+static uint64_t view_count_allocated(View *v, uint64_t size, uint64_t whole)
+{
+        uint64_t off = 0, sum = 0;
+
+        for (unsigned i = 0; i < VIEW_RUNS_MAX && off < size && sum < whole; i++) {
+                uint64_t begin = 0, end = 0;
+                int r = node_find(v->node, NODE_FIND_DATA, v->start + off, &begin);
+                if (r == -ENXIO || (r >= 0 && begin - v->start >= size))
+                        return sum;
+                if (r >= 0)
+                        r = node_find(v->node, NODE_FIND_HOLE, begin, &end);
+                if (r < 0)
+                        break;
+                off = u64_min(end - v->start, size);
+                sum += off - (begin - v->start);
+        }
+        return u64_min(sum + size - off, whole);
+}
+
 int view_get_stat(View *v, ViewStat *ret)
 {
         StoreStat stat;
@@ -91,6 +117,8 @@ int view_get_stat(View *v, ViewStat *ret)
                 .allocated = stat.allocated,
                 .block_size = v->block_size,
         };
+        if (view_is_window(v))
+                ret->allocated = view_count_allocated(v, ret->size, stat.allocated);
         LOCKED(&v->lock)
         {
                 ret->mode = v->mode;
@@ -123,6 +151,8 @@ static int view_get_state(View *v, char **ret)
                 .writable = v->writable,
                 .passthrough = v->passthrough,
                 .size = stat.size,
+                .is_window = view_is_window(v),
+                .start = v->start,
                 .since = v->since,
         };
         use_get_counts(&v->use, &facts.readers, &facts.writers);

@@ -55,6 +55,12 @@ static inline pthread_rwlock_t *size_lock_take_exclusive(View *v)
         return &v->size_lock;
 }
 
+/* It shows less than the whole disk. */
+static inline bool view_is_window(const View *v)
+{
+        return v->start > 0 || v->len > 0;
+}
+
 /* size_lock is held. */
 uint64_t view_size_locked(View *v);
 

@@ -107,7 +107,7 @@ static int state_add_numbers(json_object *o, const StateFacts *facts)
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return facts->is_window ? state_add_number(o, "offset", facts->start) : 0;
 }
 
 static int state_add_barriers(json_object *o, const char *key, uint32_t barriers)

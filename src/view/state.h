@@ -17,6 +17,8 @@ typedef struct StateFacts {
         bool passthrough;  /* the kernel reads and writes past us: of that nothing is counted */
         uint32_t barriers; /* base/barrier.h */
         uint64_t size;
+        bool is_window; /* of the disk, from `start` on */
+        uint64_t start;
         time_t since;
         uint64_t readers, writers; /* open files */
         HealthCounts counts;

@@ -133,7 +133,8 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
 
         v->node = n;
         v->writable = options->writable;
-        v->growable = options->writable && options->growable && options->len == 0;
+        v->growable =
+                options->writable && options->growable && options->start == 0 && options->len == 0;
         v->allow_other = options->allow_other;
         v->passthrough = options->passthrough;
         v->start = options->start;

@@ -111,7 +111,7 @@ int view_change(View *v, const ViewChange *change);
 
 typedef struct ViewStat {
         uint64_t size;
-        uint64_t allocated; /* bytes on the host */
+        uint64_t allocated; /* bytes on the host; of a window with many runs of data an estimate */
         uint32_t block_size;
         mode_t mode; /* without the type */
         uid_t uid;

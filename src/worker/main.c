@@ -18,6 +18,7 @@
 #include "sandbox/sandbox.h"
 #include "view/view.h"
 #include "worker/confine.h"
+#include "worker/window.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -47,6 +48,7 @@ typedef struct Worker {
         uint32_t plain; /* as in MESSAGE_SEALED */
         Cache *cache;
         Node *node;
+        Window window;
         View *view;
         Serve *serve;
         /* When it was looked for memory to give back, and whether there was any. */
@@ -89,7 +91,8 @@ static uint32_t worker_find_plain(const Worker *w, const IpcOpener *opener)
         const MessageImage *image = &w->image.image;
         uint32_t number = 0;
 
-        if (image->writable && (!image->growable || w->node->format != &format_raw))
+        if (w->window.is_part ||
+            (image->writable && (!image->growable || w->node->format != &format_raw)))
                 return 0;
         const Store *plain = node_get_plain(w->node);
         return plain && ipc_opener_get_number(opener, plain, &number) ? number + 1 : 0;
@@ -116,6 +119,8 @@ static int worker_open_chain(Worker *w, Store *top, Err *err)
                 .cache = w->cache,
         };
         r = chain_open(&request, top, &w->node, err);
+        if (r >= 0)
+                r = window_choose(image, w->node, &w->window, err);
         if (r >= 0)
                 w->plain = worker_find_plain(w, &opener);
         return r;
@@ -150,10 +155,11 @@ static int worker_seal(Worker *w, Err *err)
 {
         Message m = { .kind = MESSAGE_SEALED };
 
-        m.sealed.size = node_get_size(w->node);
+        m.sealed.size = w->window.is_part ? w->window.len : node_get_size(w->node);
         m.sealed.guessed = w->node->guessed;
         m.sealed.repaired = w->node->repaired;
         m.sealed.plain = w->plain;
+        m.sealed.table_damaged = w->window.table_is_damaged;
         m.sealed.barriers = w->sandbox.applied;
         m.sealed.barriers_lacking = w->sandbox.lacking;
         snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->node->format->name);
@@ -165,6 +171,8 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
         ViewOptions view_options = {
                 .writable = w->image.image.writable,
                 .growable = w->image.image.growable,
+                .start = w->window.start,
+                .len = w->window.len,
                 .passthrough = serve->backing_id > 0,
                 .uid = serve->uid,
                 .gid = serve->gid,

@@ -165,7 +165,7 @@ refused 1 'is not rawview' mount.rawview disk.qcow2 mp -t ext4
 refused 1 'invalid option' mount.rawview disk.qcow2 mp -x
 refused 1 'cannot be remounted' mount -t rawview -o remount,ro disk.qcow2 mp
 refused 1 'view-' mount.rawview disk.qcow2 mp -o offset=512
-refused 1 'not supported' mount.rawview disk.qcow2 mp -o partition=1
+refused 32 'no partition 1; the disk has no partition table' mount.rawview disk.qcow2 mp -o ro,partition=1
 refused 1 'snapshot is read-only.*rw unless' mount -t rawview disk.qcow2 mp -o snapshot=1
 refused 1 'no descriptor from 3 on' mount.rawview disk.qcow2 /dev/fd/2
 refused 1 'no such open descriptor' mount.rawview disk.qcow2 /dev/fd/9

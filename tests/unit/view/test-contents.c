@@ -63,6 +63,44 @@ static void test_a_window_is_all_there_is(void **state)
         bench_close(&b);
 }
 
+/* Whatever is asked for, before and behind it nothing is another byte afterwards, nor is the disk longer. */
+static void test_a_window_is_not_left(void **state)
+{
+        static const uint64_t edges[] = {
+                0, 1, 50, 99, 100, 101, 1000, 20000, INT64_MAX - 1, INT64_MAX, UINT64_MAX
+        };
+        enum { EDGES = sizeof(edges) / sizeof(edges[0]) };
+        _cleanup_free_ char *bytes = malloc(DISK_SIZE), *noise = calloc(1, 20000);
+        ViewOptions options = writable;
+        size_t done;
+        Bench b;
+
+        options.start = 1000;
+        options.len = 100;
+        bench_open(&b, &options);
+        for (size_t i = 0; i < EDGES; i++)
+                for (size_t k = 0; k < EDGES; k++) {
+                        uint64_t off = edges[i], len = edges[k];
+                        if (len <= 20000)
+                                (void)view_write(b.view, noise, (size_t)len, off, &done);
+                        for (ViewEnd end = VIEW_END_KEEP; end <= VIEW_END_MOVE; end++) {
+                                (void)view_zero(b.view, off, len, end);
+                                (void)view_allocate(b.view, off, len, end);
+                        }
+                        (void)view_punch(b.view, off, len);
+                        (void)view_change(
+                                b.view,
+                                &(ViewChange){ .has_size = true, .by_path = true, .size = off });
+                }
+        assert_int_equal(view_size(b.view), 100);
+        assert_int_equal(node_get_size(b.node), DISK_SIZE);
+        assert_int_equal(node_read(b.node, bytes, DISK_SIZE, 0), 0);
+        for (uint64_t i = 0; i < DISK_SIZE; i++)
+                if (bytes[i] != (i >= 1000 && i < 1100 ? '\0' : disk_byte(i)))
+                        fail_msg("byte %ju is %d", (uintmax_t)i, bytes[i]);
+        bench_close(&b);
+}
+
 static void test_a_window_outside_the_disk_is_refused(void **state)
 {
         ViewOptions options = read_only;
@@ -443,6 +481,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_written_past_us),
                 cmocka_unit_test(test_reads_end_at_the_end),
                 cmocka_unit_test(test_a_window_is_all_there_is),
+                cmocka_unit_test(test_a_window_is_not_left),
                 cmocka_unit_test(test_a_window_outside_the_disk_is_refused),
                 cmocka_unit_test(test_writes_at_the_end),
                 cmocka_unit_test(test_what_growing_adds_is_zero),

@@ -38,6 +38,7 @@ enum {
         MAIN_BACKGROUND,
         MAIN_FOR_COMMAND,
         MAIN_FOR_MOUNT,
+        MAIN_REMOVE_MOUNT_POINT,
         MAIN_REQUIRE_SANDBOX,
         MAIN_CORE_DUMPS,
         MAIN_CHECK,
@@ -71,6 +72,7 @@ static void main_fill_options(struct option *to)
                 { "background", no_argument, NULL, MAIN_BACKGROUND },
                 { "for-command", no_argument, NULL, MAIN_FOR_COMMAND },
                 { "for-mount", no_argument, NULL, MAIN_FOR_MOUNT },
+                { "remove-mount-point", no_argument, NULL, MAIN_REMOVE_MOUNT_POINT },
                 { "require-sandbox", no_argument, NULL, MAIN_REQUIRE_SANDBOX },
                 { "core-dumps", no_argument, NULL, MAIN_CORE_DUMPS },
                 { "check", optional_argument, NULL, MAIN_CHECK },
@@ -109,6 +111,7 @@ static int main_print_help(void)
              "  --for-mount             exit as mount(8) does\n"
              "  --pidfile=FILE          write the process id there once the view is up\n"
              "  --ready-fd=N            write the path of the view there once it is up\n"
+             "  --remove-mount-point    remove the file that the view covered, at the end\n"
              "  --require-sandbox       no view when the kernel lacks a part of the sandbox\n"
              "  -v, --verbose           say more\n"
              "  -q, --quiet             say nothing but errors\n"
@@ -202,6 +205,9 @@ static int main_take_option(Arguments *a, Config *c, int got)
                 return -1;
         case MAIN_FOR_MOUNT:
                 a->exit_as = exit_for_mount;
+                return -1;
+        case MAIN_REMOVE_MOUNT_POINT:
+                a->manager.removes_mount_point = true;
                 return -1;
         case MAIN_REQUIRE_SANDBOX:
                 a->manager.require_sandbox = true;

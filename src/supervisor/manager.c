@@ -417,6 +417,8 @@ static void manager_done(Manager *m)
                 stop_by_force(m);
         if (m->mount.id != 0)
                 manager_unmount(m);
+        if (m->options->removes_mount_point && m->mount.id == 0)
+                target_remove(&m->target);
         ready_withdraw(m);
         unlock_done(&m->unlock);
         worker_done(&m->worker);

@@ -30,10 +30,11 @@ typedef struct ManagerOptions {
         LogLevel level;       /* asked for with -v or -q; 0: LogLevel= decides */
         int ready_fd;         /* gets the path of the view once it is up; -1: none */
         int fuse_fd; /* the connection of a mount that somebody else has made; -1: we mount */
-        bool require_sandbox; /* no view when the kernel lacks any barrier around the worker */
-        bool core_dumps;      /* a worker that crashes may leave a core, with pieces of the image */
-        bool background;      /* lets go of the terminal once the view is up */
-        bool ignores_hangup;  /* a terminal that goes away does not end the view either */
+        bool removes_mount_point; /* the file that is covered was made for this view */
+        bool require_sandbox;     /* no view when the kernel lacks any barrier around the worker */
+        bool core_dumps;     /* a worker that crashes may leave a core, with pieces of the image */
+        bool background;     /* lets go of the terminal once the view is up */
+        bool ignores_hangup; /* a terminal that goes away does not end the view either */
         /* Reads the descriptor once more, as at the start, into what config_init has filled, and settles it. Logs itself
          * why it fails. NULL: there is no descriptor. */
         int (*read)(void *arg, Config *ret);

@@ -259,6 +259,20 @@ int target_umount(const Target *t, bool detach, Err *err)
         return 0;
 }
 
+void target_remove(const Target *t)
+{
+        struct statx ours, is;
+
+        if (t->parent < 0 || t->fd < 0 ||
+            statx(t->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &ours) < 0 ||
+            statx(t->parent, t->name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_BASIC_STATS,
+                  &is) < 0)
+                return;
+        if (S_ISREG(is.stx_mode) && is.stx_size == 0 && is.stx_ino == ours.stx_ino &&
+            is.stx_dev_major == ours.stx_dev_major && is.stx_dev_minor == ours.stx_dev_minor)
+                (void)unlinkat(t->parent, t->name, 0);
+}
+
 void target_done(Target *t)
 {
         cleanup_close(&t->fd);

@@ -43,4 +43,7 @@ uint64_t target_get_unique_mount_id(const Target *t);
 /* Unmounts what covers the file now. EBUSY: in use; `detach` takes it away all the same. */
 int target_umount(const Target *t, bool detach, Err *err);
 
+/* Takes away the file itself, which was made for this view, if it is empty and nothing covers it. */
+void target_remove(const Target *t);
+
 void target_done(Target *t);

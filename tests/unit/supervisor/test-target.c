@@ -112,6 +112,29 @@ static void test_a_swap_gains_nothing(void **state)
         target_done(&t);
 }
 
+static void test_what_was_made_is_removed(void **state)
+{
+        Target t = TARGET_NONE;
+
+        /* Something was written to it, or it is another file by now: that is somebody's. */
+        assert_int_equal(close(open("made", O_CREAT | O_WRONLY, 0600)), 0);
+        assert_int_equal(target_open("made", PATH_RULE_LINKS, &t, NULL), 0);
+        assert_int_equal(truncate("made", 1), 0);
+        target_remove(&t);
+        assert_int_equal(access("made", F_OK), 0);
+        assert_int_equal(rename("made", "aside"), 0);
+        assert_int_equal(close(open("made", O_CREAT | O_WRONLY, 0600)), 0);
+        target_remove(&t);
+        assert_int_equal(access("made", F_OK), 0);
+        assert_int_equal(rename("aside", "made"), 0);
+        assert_int_equal(truncate("made", 0), 0);
+        target_remove(&t);
+        assert_int_equal(access("made", F_OK), -1);
+        target_remove(&t);
+        target_done(&t);
+        target_remove(&t);
+}
+
 /* 0 if what is missing in the user's run-time folder is made there, and only there. */
 static int user_make(const char *root)
 {
@@ -188,6 +211,7 @@ int main(void)
                 cmocka_unit_test(test_refusals),
                 cmocka_unit_test(test_every_spelling_is_one_place),
                 cmocka_unit_test(test_a_swap_gains_nothing),
+                cmocka_unit_test(test_what_was_made_is_removed),
                 cmocka_unit_test(test_made_in_run_folder),
         };
         return cmocka_run_group_tests(tests, tree_setup, tree_teardown);

@@ -69,6 +69,7 @@ void daemon_command_done(DaemonCommand *c)
         for (size_t i = 0; i < c->count; i++)
                 free(c->words[i]);
         free(c->words);
+        free(c->view);
         *c = (DaemonCommand){ 0 };
 }
 
@@ -147,7 +148,7 @@ static _Noreturn void daemon_child(DaemonCommand *c, int ready, const sigset_t *
 }
 
 /* Prints what came from rawviewd: the path of the view. mount(8) says itself, with -v, what is mounted where. */
-static bool daemon_read_answer(const DaemonCommand *c, int fd)
+static bool daemon_read_answer(DaemonCommand *c, int fd)
 {
         char answer[PATH_MAX + 1];
         size_t used = 0;
@@ -165,6 +166,7 @@ static bool daemon_read_answer(const DaemonCommand *c, int fd)
                 return false;
         if (!c->for_mount)
                 fputs(answer, stdout);
+        c->view = strndup(answer, strcspn(answer, "\n"));
         return true;
 }
 

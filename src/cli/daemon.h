@@ -14,6 +14,7 @@ typedef struct DaemonCommand {
         char **words; /* NULL-terminated; the first is the program's name */
         size_t count;
         bool for_mount; /* it and we exit as mount(8) does, and the path of the view is not printed */
+        char *view;     /* what daemon_start has printed: the path of the view */
         int kept_fd;    /* a descriptor that rawviewd gets under the same number; 0: none */
 } DaemonCommand;
 

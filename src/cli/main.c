@@ -21,8 +21,8 @@ typedef struct Verb {
 static const Verb verbs[] = {
         { "mount", verb_mount, (char *)"rawview mount",
           "rawview mount [OPTIONS] IMAGE [MOUNTPOINT]", "show an image as a raw file" },
-        { "umount", verb_umount, (char *)"rawview umount", "rawview umount VIEW… | --all | --stale",
-          "end views" },
+        { "umount", verb_umount, (char *)"rawview umount",
+          "rawview umount VIEW|IMAGE… | --all | --stale", "end views" },
         { "list", verb_list, (char *)"rawview list", "rawview list [OPTIONS]", "list all views" },
         { "info", verb_info, (char *)"rawview info", "rawview info [OPTIONS] IMAGE",
           "print what an image says of itself" },

@@ -4,14 +4,17 @@
 #include "base/cleanup.h"
 #include "base/inherited.h"
 #include "base/log.h"
+#include "cli/found.h"
 #include "cli/mount-exit.h"
 #include "cli/mount-words.h"
+#include "cli/own-place.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void mount_request_init(MountRequest *m)
 {
@@ -23,6 +26,7 @@ void mount_request_done(MountRequest *m)
 {
         config_done(&m->config);
         daemon_command_done(&m->command);
+        free(m->own_place);
 }
 
 int mount_request_refuse(const MountRequest *m, const char *fmt, ...)
@@ -202,14 +206,41 @@ static int mount_request_settle(MountRequest *m)
         return r == -ENOMEM ? CLI_FAILURE : CLI_USAGE;
 }
 
+/* Whoever names only an image wants to see it, and where is the lesser matter. rawviewd removes the file. */
+static int mount_request_find_place(MountRequest *m, const char *image)
+{
+        Err err = { "" };
+
+        if (m->for_mount || !own_place_is_needed(image))
+                return CLI_OK;
+        if (own_place_make(image, &m->own_place, &err) < 0)
+                return cli_fail(image, &err);
+        int status = mount_request_set(m, "mount-point", m->own_place);
+        return status == CLI_OK ? daemon_add(&m->command, "--remove-mount-point") : status;
+}
+
+/* Of a view that has not come. One that is still there is covered, and stays. */
+static void mount_request_leave_place(const MountRequest *m)
+{
+        if (m->own_place)
+                (void)unlink(m->own_place);
+}
+
 int mount_request_take_paths(MountRequest *m, const char *image, const char *mount_point)
 {
         int status = mount_request_set(m, "path", image);
+        m->image = image;
         if (status == CLI_OK && mount_point)
                 status = mount_request_set(m, "mount-point", mount_point);
         if (status == CLI_OK && mount_point)
                 status = mount_request_keep_fd(m, mount_point);
-        return status == CLI_OK ? mount_request_settle(m) : status;
+        if (status == CLI_OK && !mount_point)
+                status = mount_request_find_place(m, image);
+        if (status == CLI_OK)
+                status = mount_request_settle(m);
+        if (status != CLI_OK)
+                mount_request_leave_place(m);
+        return status;
 }
 
 int mount_request_run(MountRequest *m, bool foreground)
@@ -218,5 +249,12 @@ int mount_request_run(MountRequest *m, bool foreground)
         if (status != CLI_OK)
                 return m->for_mount ? (int)mount_exit_from(status) : status;
         m->command.for_mount = m->for_mount;
-        return foreground ? daemon_become(&m->command) : daemon_start(&m->command);
+        if (foreground && m->own_place && !m->quiet)
+                log_line(LOG_LEVEL_NOTICE, "%s: is shown as %s", m->config.path, m->own_place);
+        status = foreground ? daemon_become(&m->command) : daemon_start(&m->command);
+        if (status != CLI_OK)
+                mount_request_leave_place(m);
+        else if (!m->for_mount && !m->quiet && m->command.view && isatty(STDERR_FILENO))
+                found_tell(m->image, m->command.view);
+        return status;
 }

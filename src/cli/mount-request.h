@@ -18,6 +18,9 @@ typedef struct MountRequest {
         bool sloppy;         /* options that nobody knows are left out */
         bool may_be_missing; /* nofail: an image that is not there is no error */
         bool verbose;
+        bool quiet;        /* a person is told nothing */
+        const char *image; /* as it was named */
+        char *own_place;   /* a file that was made for this view alone; NULL: none */
 } MountRequest;
 
 void mount_request_init(MountRequest *m);
@@ -38,7 +41,7 @@ int mount_request_set_pid_file(MountRequest *m, const char *file);
 /* All of -o. */
 int mount_request_take_words(MountRequest *m, const char *text);
 
-/* `mount_point` may be NULL. The last to be called: what depends on several options is settled. */
+/* Without a `mount_point` (NULL) the view covers the image, or where that cannot be, a new file (cli/own-place). The last to be called: what depends on several options is settled. */
 int mount_request_take_paths(MountRequest *m, const char *image, const char *mount_point);
 
 /* rawviewd in the background, or in our place. Returns what to exit with. */

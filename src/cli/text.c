@@ -23,6 +23,34 @@ char *text_printable(const char *text)
         return clean;
 }
 
+/* An apostrophe ends the quoted part, stands alone behind a backslash, and begins another. */
+#define APOSTROPHE "'\\''"
+
+char *text_shell_word(const char *text)
+{
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                    "0123456789/._+,:@%=-";
+        char *clean = text_printable(text);
+        bool harmless = clean && strcmp(clean, text) == 0;
+
+        free(clean);
+        if (!harmless)
+                return NULL;
+        if (*text && text[strspn(text, plain)] == '\0')
+                return strdup(text);
+        char *word = malloc(strlen(text) * strlen(APOSTROPHE) + 3), *end = word;
+        if (!word)
+                return NULL;
+        *end++ = '\'';
+        for (; *text; text++)
+                if (*text == '\'')
+                        end = stpcpy(end, APOSTROPHE);
+                else
+                        *end++ = *text;
+        strcpy(end, "'");
+        return word;
+}
+
 char *text_utf8(const char *text)
 {
         char *clean = malloc(strlen(text) * strlen(REPLACEMENT) + 1);

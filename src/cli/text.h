@@ -9,6 +9,9 @@
 /* For a terminal: control characters and what is no UTF-8 become '?'. */
 char *text_printable(const char *text);
 
+/* As one word of a shell's command line, in quotes where that is needed. NULL, too, for what a terminal would not show as it is. */
+char *text_shell_word(const char *text);
+
 /* For JSON, which is UTF-8: what is not becomes U+FFFD. */
 char *text_utf8(const char *text);
 

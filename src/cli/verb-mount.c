@@ -128,9 +128,11 @@ static int mount_take_option(MountCommand *m, int got)
                 return mount_request_set_pid_file(&m->request, optarg);
         case 'o':
                 return mount_request_take_words(&m->request, optarg);
-        case 'v':
         case 'q':
-                return daemon_add(&m->request.command, "-%c", got);
+                m->request.quiet = true;
+                return daemon_add(&m->request.command, "-q");
+        case 'v':
+                return daemon_add(&m->request.command, "-v");
         case 'h':
                 m->ended = true;
                 return mount_print_help();

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rawview umount: ends views, and returns when their images are closed. */
 #include "base/cleanup.h"
+#include "base/fd-path.h"
 #include "base/log.h"
 #include "base/mountinfo.h"
 #include "base/safe-path.h"
 #include "cli/cli.h"
+#include "cli/daemon.h"
+#include "cli/own-place.h"
 #include "cli/umount.h"
 #include "cli/view-look.h"
 #include "lock/holder.h"
@@ -33,7 +36,7 @@ typedef struct UmountOptions {
 
 static int umount_print_help(void)
 {
-        puts("Usage: rawview umount VIEW…\n"
+        puts("Usage: rawview umount VIEW|IMAGE…\n"
              "       rawview umount --all | --stale\n"
              "\n"
              "Ends views. Returns when everything written is on disk and the images are\n"
@@ -195,6 +198,8 @@ static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *er
                 how = UMOUNT_LAZY;
         r = geteuid() == 0 ? umount_as_root(folder, name, how, err)
                            : umount_as_user(e->target, how == UMOUNT_LAZY, err);
+        if (r >= 0 && look.condition == VIEW_STALE)
+                own_place_clean(folder, name);
         if (r < 0 || how == UMOUNT_LAZY || another)
                 return r;
         if (daemon < 0)
@@ -224,24 +229,81 @@ static bool umount_is_view(const MountEntry *e)
         return strcmp(e->type, MOUNT_TYPE_VIEW) == 0;
 }
 
-/* What the user named, as the mount table has it: the mount that the path leads into must be a view. */
-static int umount_find(const MountTable *mounts, const char *name, const MountEntry **ret, Err *err)
+/* The view that `fd` leads into, as the mount table has it. EINVAL: it leads into none. */
+static int umount_find_view(const MountTable *mounts, int fd, const MountEntry **ret, Err *err)
 {
         uint64_t id = 0;
-        _cleanup_close_ int fd = -1;
 
-        int r = umount_open(name, &fd, err);
-        if (r < 0)
-                return r;
-        r = mount_id_of_fd(fd, &id);
+        int r = mount_id_of_fd(fd, &id);
         if (r < 0)
                 return err_set(err, -r, "cannot find out what is mounted there: %m");
-
         const MountEntry *e = mount_table_find(mounts, id);
         if (!e || !umount_is_view(e))
                 return err_set(err, EINVAL, "is not a view");
         *ret = e;
         return 0;
+}
+
+/* May this user end it? Root may; others what they mounted. */
+static bool umount_is_ours(const MountEntry *e)
+{
+        return geteuid() == 0 || umount_is_mounted_by(e, getuid());
+}
+
+/* The only one of ours that shows `image`; nothing is asked of any file system, since a user may have mounted whatever says
+ * that it is a view of it. */
+static int umount_find_shown(const MountTable *mounts,
+                             const char *image,
+                             const MountEntry **ret,
+                             Err *err)
+{
+        char places[256] = "";
+        size_t count = 0, others = 0;
+
+        for (size_t i = 0; i < mounts->count; i++) {
+                const MountEntry *e = &mounts->entries[i];
+                size_t len = strlen(places);
+                if (!umount_is_view(e) || strcmp(e->source, image) != 0)
+                        continue;
+                if (!umount_is_ours(e)) {
+                        others++;
+                        continue;
+                }
+                snprintf(places + len, sizeof(places) - len, "%s%s", count > 0 ? ", " : "",
+                         e->target);
+                *ret = e;
+                count++;
+        }
+        if (count == 1)
+                return 0;
+        if (count > 1)
+                return err_set(err, EINVAL, "is shown in %zu places; name one of them: %s", count,
+                               places);
+        if (others > 0)
+                return err_set(err, EPERM, "is shown by somebody else, who alone can end that");
+        return err_set(err, EINVAL, "is not a view, and no view shows it");
+}
+
+/* A view, or an image that is shown elsewhere; that may be gone by now, and only its path is left. */
+static int umount_find(const MountTable *mounts, const char *name, const MountEntry **ret, Err *err)
+{
+        _cleanup_close_ int fd = -1;
+        _cleanup_free_ char *path = NULL;
+        Err ignored = { "" };
+
+        int r = umount_open(name, &fd, err);
+        if (r >= 0 && umount_find_view(mounts, fd, ret, &ignored) == 0)
+                return 0;
+        if (r >= 0) {
+                r = fd_path(fd, &path, err);
+                return r < 0 ? r : umount_find_shown(mounts, path, ret, err);
+        }
+        if (r != -ENOENT || daemon_make_absolute(name, &path, &ignored) < 0)
+                return r;
+        int shown = umount_find_shown(mounts, path, ret, &ignored);
+        if (shown < 0 && *ret)
+                err_set(err, -shown, "%s", ignored.text);
+        return shown < 0 ? r : 0;
 }
 
 static int umount_named(const MountTable *mounts, char **names)
@@ -260,24 +322,24 @@ static int umount_named(const MountTable *mounts, char **names)
         return status;
 }
 
-/* May this user end it? Root may; others what they mounted. */
-static bool umount_is_ours(const MountEntry *e)
-{
-        return geteuid() == 0 || umount_is_mounted_by(e, getuid());
-}
-
 int umount_path(const char *path, UmountHow how, int limit_ms, Err *err)
 {
         _cleanup_mount_table_ MountTable mounts = { 0 };
+        _cleanup_close_ int fd = -1;
         const MountEntry *e = NULL;
 
         int r = mount_table_read(&mounts, err);
         if (r >= 0)
-                r = umount_find(&mounts, path, &e, err);
+                r = umount_open(path, &fd, err);
+        if (r >= 0)
+                r = umount_find_view(&mounts, fd, &e, err);
         if (r < 0)
                 return r;
         if (!umount_is_ours(e))
                 return err_set(err, EPERM, "was mounted by somebody else");
+        /* It would be a use of the view. */
+        cleanup_close(&fd);
+        fd = -1;
         return umount_view(e, how, limit_ms, err);
 }
 

@@ -49,12 +49,17 @@ kill "$holder"
 wait "$holder" || true
 
 step "mount points"
+: >mp2
 up view disk.qcow2 mp
+up view2 disk.qcow2 mp2
+provoke "twice" "$RAWVIEW" umount disk.qcow2
+down view2
 provoke "read, and to be written to" "$RAWVIEW" mount -w disk.qcow2 disk.raw
 provoke "covered" "$RAWVIEW" mount disk.raw mp
 provoke "read-only" sh -c "echo >>mp"
 exec 5<mp
 provoke "busy" "$RAWVIEW" umount mp
+provoke "somebody else's" as-user rawview umount disk.qcow2
 exec 5<&-
 worker=$(worker_of "$(pid_of view)")
 kill -KILL "$(pid_of view)"
@@ -69,7 +74,8 @@ provoke "a link" "$RAWVIEW" mount disk.qcow2 link
 provoke "the pid file" "$RAWVIEW" mount -p nowhere/pid disk.qcow2 mp
 
 step "an ordinary user"
-provoke "the user's image" as-user rawview mount "$W/disk.qcow2"
+provoke "the user's image" env -u XDG_RUNTIME_DIR as-user rawview mount "$W/disk.qcow2"
+provoke "not the user's to cover" as-user rawview mount "$W/disk.qcow2" "$W/disk.raw"
 chmod 600 disk.qcow2
 provoke "not to be read" as-user rawview mount "$W/disk.qcow2" "$W/mp"
 chmod 644 disk.qcow2

@@ -96,12 +96,33 @@ static void test_beside(void **state)
                             cases[i].text);
 }
 
+static void test_shell_words(void **state)
+{
+        static const struct {
+                const char *text, *word;
+        } cases[] = {
+                { "/srv/web-1.qcow2", "/srv/web-1.qcow2" },
+                { "/srv/a b", "'/srv/a b'" },
+                { "it's $HOME", "'it'\\''s $HOME'" },
+                { "~", "'~'" },
+                { "", "''" },
+                { "/srv/日本", "'/srv/日本'" },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+                expect_text(cases[i].text, text_shell_word(cases[i].text), cases[i].word);
+        assert_null(text_shell_word("a\033[2J"));
+        assert_null(text_shell_word("a\nb"));
+        assert_null(text_shell_word("\xff"));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_clean),
                 cmocka_unit_test(test_size),
                 cmocka_unit_test(test_beside),
+                cmocka_unit_test(test_shell_words),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

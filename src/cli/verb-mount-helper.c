@@ -49,6 +49,7 @@ static int mount_helper_print_help(void)
              "  -n             ignored: there is no mtab\n"
              "  -v             say more\n"
              "  -N NAMESPACE   mount in the mount namespace that this file of /proc stands for\n"
+             "  -o OPTIONS     what is listed below, by commas\n"
              "  -t TYPE        rawview or fuse.rawview\n"
              "      --version  the version\n"
              "  -h, --help     this text\n"

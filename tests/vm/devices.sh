@@ -158,6 +158,40 @@ test_flusher() {
     ok "a worker that is an I/O flusher"
 }
 
+available_mib() { awk '/MemAvailable/ { print int($2 / 1024) }' /proc/meminfo; }
+
+# A file system on a loop device on a view, when there is hardly any memory that is not to be written first: more is written to
+# it than fits.
+test_pressure() {
+    local loop count=0
+    describe pressure '[Image]' "Path=$images/pressure.qcow2" '[View]' MountPoint=/run/rawview/pressure Writable=yes
+    systemctl daemon-reload
+    start pressure
+    loop=$(losetup --find --show /run/rawview/pressure)
+    mkfs.ext4 -q "$loop"
+    mkdir -p /mnt/pressure /mnt/hog
+    mount "$loop" /mnt/pressure
+    mount -t tmpfs -o size=100% tmpfs /mnt/hog
+    while [ "$(available_mib)" -gt 40 ]; do
+        dd if=/dev/zero of=/mnt/hog/$((count++)) bs=1M count=8 status=none
+    done
+    # The limit is for a machine that has come to a standstill.
+    timeout 240 dd if=/dev/urandom of=/mnt/pressure/file bs=1M count=48 conv=fsync status=none || fail "writing under pressure: $?"
+    echo "$(available_mib) MiB were left"
+    umount /mnt/hog
+    sha256sum </mnt/pressure/file >/results/written
+    umount /mnt/pressure
+    mount -o ro "$loop" /mnt/pressure
+    is "$(sha256sum </mnt/pressure/file)" "$(cat /results/written)" "what was written under pressure"
+    umount /mnt/pressure
+    losetup --detach "$loop"
+    stop pressure
+    rawview check $images/pressure.qcow2 || fail "the image that was written under pressure"
+    rm /etc/rawview/pressure.image $images/pressure.qcow2
+    systemctl daemon-reload
+    ok "writing through a loop device without memory"
+}
+
 # What people look at.
 test_status() {
     systemctl status --no-pager --full rawview@web >/results/status.web || fail "systemctl status"
@@ -171,6 +205,7 @@ test_status() {
 test_machine
 test_block_device
 test_flusher
+test_pressure
 describe web '[Image]' "Path=$images/web.qcow2" '[View]' 'MountPoint=/run/rawview/web'
 systemctl daemon-reload
 start web

@@ -64,6 +64,11 @@ static inline uint64_t from_be64(be64 v)
         return x;
 }
 
+static inline be16 to_be16(uint16_t x)
+{
+        return (be16){ { (uint8_t)(x >> 8), (uint8_t)x } };
+}
+
 static inline be32 to_be32(uint32_t x)
 {
         return (be32){ { (uint8_t)(x >> 24), (uint8_t)(x >> 16), (uint8_t)(x >> 8), (uint8_t)x } };

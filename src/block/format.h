@@ -27,6 +27,7 @@ typedef struct CheckReport CheckReport;
 typedef struct Info Info;
 typedef struct Node Node;
 typedef struct Opener Opener;
+typedef struct Store Store;
 
 enum {
         MAGIC_COUNT = 3,
@@ -50,6 +51,13 @@ typedef struct Probe {
         uint64_t file_size;
 } Probe;
 
+/* What a new image is to be: one over a backing file, in which nothing is allocated. */
+typedef struct Creation {
+        uint64_t size;              /* of the disk; rounded up to whole sectors */
+        const char *backing_name;   /* as it is to stand in the image */
+        const char *backing_format; /* as qemu-img calls it */
+} Creation;
+
 typedef struct Format {
         const char *name;      /* as in --format= */
         const char *qemu_name; /* as in `qemu-img info`, where that is another one; else NULL */
@@ -64,6 +72,10 @@ typedef struct Format {
         /* For a format without a magic, when a file is none of any other: is it, by its name and by what lies beside it, an image of
          * this one? 1 it is, 0 it is not; an error: that cannot be told. Optional. */
         int (*claims)(const char *file_name, Store *top, Opener *opener, Err *err);
+
+        /* Makes a new image in `s`, which is empty. It is durable when 0 is returned, and until then the file either is no image or
+         * is all of it, whenever the power fails. Optional. */
+        int (*create)(Store *s, const Creation *c, Err *err);
 
         /* Parse and check everything that map needs. Reads n->store, n->writable, n->snapshot, n->cache; sets
          * n->size, n->granule, n->backing_name, n->backing_others, n->backing_format, n->state; may ask `opener` for further files

@@ -19,7 +19,6 @@ enum {
         QCOW2_EXTENSION_DATA_FILE = 0x44415441,
         QCOW2_EXTENSION_FEATURES = 0x6803f857,
 };
-#define QCOW2_EXTENSION_BACKING_FORMAT 0xe2792acaU
 
 /* The first cluster. The file holds all of it: the refcount table, which lies behind it, begins within the file. Only
  * of an image with unknown features is that not certain; what is missing is zeroes then. */

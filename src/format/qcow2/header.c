@@ -11,7 +11,7 @@
 _Static_assert((uint64_t)QCOW2_L1_COUNT_MAX << (2 * QCOW2_CLUSTER_BITS_MAX - 3) <= LIMIT_DISK_SIZE,
                "a full L1 table is within the limit of disks");
 
-static const uint8_t qcow2_magic[4] = { 'Q', 'F', 'I', 0xfb };
+const uint8_t qcow2_magic[4] = { 'Q', 'F', 'I', 0xfb };
 
 static void qcow2_header_parse(const Qcow2DiskHeader *d, Qcow2Header *h)
 {

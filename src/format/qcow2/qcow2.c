@@ -247,6 +247,7 @@ const Format format_qcow2 = {
         .magic = { { .at = 0, .len = 4, .bytes = "QFI\xfb" } },
         .state_size = sizeof(Qcow2),
         .probe = qcow2_probe,
+        .create = qcow2_create,
         .open = qcow2_open,
         .close = qcow2_close,
         .map = qcow2_map,

@@ -126,6 +126,9 @@ typedef struct Qcow2DiskExtension {
 } Qcow2DiskExtension;
 _Static_assert(sizeof(Qcow2DiskExtension) == 8, "qcow2 header extension");
 
+/* The one that a new image has; all others are in extension.c. */
+#define QCOW2_EXTENSION_BACKING_FORMAT 0xe2792acaU
+
 typedef struct Qcow2DiskFeatureName {
         uint8_t kind;
         uint8_t bit;
@@ -287,6 +290,8 @@ static inline uint64_t qcow2_cluster_size(const Qcow2Header *h)
         return UINT64_C(1) << h->cluster_bits;
 }
 
+extern const uint8_t qcow2_magic[4];
+
 /* header.c: reads and checks the fixed part, and the tables' places. */
 int qcow2_header_read(Store *s, uint64_t file_size, Qcow2Header *ret, Err *err);
 
@@ -368,5 +373,8 @@ int qcow2_map(Node *n, uint64_t off, uint64_t len, Extent *ret);
 int qcow2_read_coded(Node *n, const Extent *e, void *buf);
 void qcow2_free_spare_decoders(Qcow2 *q);
 int qcow2_describe(Node *n, Info *info);
+
+/* create.c: the callback. */
+int qcow2_create(Store *s, const Creation *c, Err *err);
 
 #define _cleanup_snapshot_ __attribute__((cleanup(qcow2_snapshot_done)))

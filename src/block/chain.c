@@ -289,3 +289,74 @@ int chain_open(const ChainRequest *request, Store *top, Node **ret, Err *err)
         *ret = TAKE(n);
         return 0;
 }
+
+/* Is what `over` names the image that `below` is, as the format that it is opened as? */
+static int chain_check_named(const ChainRequest *request, const Node *over, Node *below, Err *err)
+{
+        _cleanup_below_ Below named = { 0 };
+        StoreStat wanted = { 0 }, found = { 0 };
+
+        if (!over->backing_name)
+                return err_set(err, EBADMSG, "names no backing file, so it is no overlay");
+        int r = chain_find_file(request, over, over->backing_name, &named, err);
+        if (r < 0)
+                return err_prefix(err, r, "backing file '%s'", over->backing_name);
+        r = store_get_stat(below->store, &wanted);
+        if (r >= 0)
+                r = store_get_stat(named.store, &found);
+        if (r < 0)
+                return err_set(err, -r, "cannot look at the image: %m");
+        if (!stat_is_same_file(&wanted, &found))
+                return err_set(err, EBADMSG, "its backing file '%s' is not the image",
+                               over->backing_name);
+        if (named.format != below->format)
+                return err_set(
+                        err, EBADMSG,
+                        "it was made over an image of format '%s', and this one is opened as "
+                        "'%s' (--format= says what it is)",
+                        named.format->name, below->format->name);
+        return 0;
+}
+
+/* It is opened once to be looked at alone: what belongs to another image is not even repaired. */
+static int chain_check_over(
+        const ChainRequest *request, const Format *format, Store *top, Node *below, Err *err)
+{
+        NodeOptions options = { .stays_locked = true, .cache = request->cache };
+        _cleanup_node_ Node *over = NULL;
+
+        int r = node_open(format, top, &options, NULL, &over, err);
+        if (r < 0)
+                return r;
+        r = chain_check_named(request, over, below, err);
+        /* The caller keeps it. */
+        over->store = NULL;
+        return r;
+}
+
+int chain_lay_over(const ChainRequest *request,
+                   const Format *format,
+                   Store *top,
+                   Node *below,
+                   Node **ret,
+                   Err *err)
+{
+        NodeOptions options = { .writable = true, .cache = request->cache };
+        int depth = 1;
+
+        for (const Node *n = below; n; n = n->backing)
+                depth++;
+        if (depth > LIMIT_CHAIN_DEPTH)
+                return err_set(err, EFBIG, "it would be layer %d, and the limit is %d", depth,
+                               LIMIT_CHAIN_DEPTH);
+        int r = chain_check_new(below, top, err);
+        if (r >= 0)
+                r = chain_check_over(request, format, top, below, err);
+        if (r >= 0)
+                r = node_open(format, top, &options, request->opener, ret, err);
+        if (r < 0)
+                return r;
+        below->is_below = true;
+        (*ret)->backing = below;
+        return 0;
+}

@@ -29,3 +29,13 @@ typedef struct ChainRequest {
 
 /* Takes `top` on success only. Error texts name the layer: "backing file 'b.qcow2': qcow2: …". */
 int chain_open(const ChainRequest *request, Store *top, Node **ret, Err *err);
+
+/* Opens `top`, an image of `format`, for writing, and lays it over a chain that is open: of which `below`, by file and format,
+ * must be what `top` names as its backing file. Of `request` opener and cache count, and the formats. Takes `top` and `below`
+ * on success only. */
+int chain_lay_over(const ChainRequest *request,
+                   const Format *format,
+                   Store *top,
+                   Node *below,
+                   Node **ret,
+                   Err *err);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,6 +48,43 @@ int broker_init(Broker *b, const BrokerRules *rules, int fd, Err *err)
                 return r;
         b->layers[0] = (Layer){ .fd = fd, .path = TAKE(path) };
         b->count = 1;
+        return 0;
+}
+
+int broker_add_overlay(Broker *b, int fd, const char *path, Err *err)
+{
+        _cleanup_free_ char *copy = strdup(path);
+        if (!copy)
+                return err_set(err, ENOMEM, "%m");
+
+        int r = broker_lock(b, fd, path, true, err);
+        if (r < 0)
+                return r;
+        b->overlay = b->count++;
+        b->layers[b->overlay] = (Layer){ .fd = fd, .path = TAKE(copy) };
+        return 0;
+}
+
+/* Whether what an overlay names is the image: looked up, and not opened. */
+static int broker_check_names_image(const Broker *b, const char *name, Err *err)
+{
+        const char *path = b->layers[b->overlay].path;
+        char absolute[PATH_MAX + MESSAGE_NAME_MAX];
+        struct stat image, named;
+        _cleanup_close_ int fd = -1;
+
+        int folder_len = name[0] == '/' ? 0 : (int)(strrchr(path, '/') + 1 - path);
+        snprintf(absolute, sizeof(absolute), "%.*s%s", folder_len, path, name);
+        int r = safe_path_open(absolute, b->rules.path_rule, PATH_READ, NULL, &fd, err);
+        if (r < 0)
+                return r;
+        if (fstat(fd, &named) < 0 || fstat(b->layers[0].fd, &image) < 0)
+                return err_set(err, errno, "cannot look at it: %m");
+        if (named.st_dev != image.st_dev || named.st_ino != image.st_ino)
+                return err_set(
+                        err, EBADMSG,
+                        "is another file than %s, and an overlay names nothing but the image",
+                        b->layers[0].path);
         return 0;
 }
 
@@ -196,6 +234,7 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
                 .others_see = b->rules.others_see,
         };
         Err why = { "" };
+        uint32_t number = 0;
 
         int r = broker_count_question(&b->files_asked, BROKER_FILES_MAX, "files", err);
         if (r < 0)
@@ -205,13 +244,18 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
                                "it asked for what layer %u names, which was never opened",
                                ask->namer);
 
-        r = broker_open(b, &rules, ask, &why);
+        if (b->overlay > 0 && ask->namer == b->overlay)
+                r = broker_check_names_image(b, ask->name, &why);
+        else {
+                r = broker_open(b, &rules, ask, &why);
+                number = (uint32_t)(b->count - 1);
+        }
         if (r < 0) {
                 broker_refuse(b, ask, r, &why, answer, ret_fd);
                 return 0;
         }
-        const Layer *layer = &b->layers[b->count - 1];
-        *answer = (Message){ .kind = MESSAGE_OPENED, .opened.layer = (uint32_t)(b->count - 1) };
+        const Layer *layer = &b->layers[number];
+        *answer = (Message){ .kind = MESSAGE_OPENED, .opened.layer = number };
         if (b->rules.tells_links &&
             reference_is_link(&rules, b->layers[ask->namer].path, ask->name))
                 snprintf(answer->opened.target, sizeof(answer->opened.target), "%s", layer->path);
@@ -221,7 +265,7 @@ int broker_answer(Broker *b, const MessageOpen *ask, Message *answer, int *ret_f
 
 int broker_sync(Broker *b, Err *err)
 {
-        for (size_t l = 0; b->rules.writable && l < b->count; l++) {
+        for (size_t l = 0; l < b->count; l++) {
                 int flags = fcntl(b->layers[l].fd, F_GETFL);
                 if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
                         continue;

@@ -52,6 +52,7 @@ typedef struct Broker {
         BrokerRules rules;
         Layer layers[BROKER_LAYERS_MAX]; /* 0: the image itself */
         size_t count;
+        size_t overlay; /* which layer takes the writes in the place of the image; 0: there is none */
         unsigned files_asked, secrets_asked;
         int refusal_code; /* why the last refusal was one; 0: there was none */
         Err refusal;
@@ -61,6 +62,10 @@ typedef struct Broker {
 
 /* Locks `fd`, the open image, which it takes over on success. EAGAIN: somebody else uses it. */
 int broker_init(Broker *b, const BrokerRules *rules, int fd, Err *err);
+
+/* Makes an open file the next layer, one that takes all writes in the image's place: it is locked as a writer's, and names
+ * nothing but the image. Takes `fd` on success only; `path` is copied. EAGAIN: somebody else uses it. */
+int broker_add_overlay(Broker *b, int fd, const char *path, Err *err);
 
 /* Answers MESSAGE_OPEN: fills `answer` (OPENED or REFUSED); *ret_fd is borrowed, -1 for REFUSED. -EPROTO: no image makes
  * anybody ask like that, and the asker is to be ended; the text says why, and there is no answer. */

@@ -48,13 +48,13 @@ bool mount_request_is_path(const char *option)
         return strcmp(option, "path") == 0 || strcmp(option, "mount-point") == 0;
 }
 
-static bool mount_request_takes_path(const char *name)
+static bool mount_request_takes_path(const char *name, const char *value)
 {
         ConfigOption o;
 
         for (size_t i = 0; config_get_option(i, &o); i++)
                 if (strcmp(o.name, name) == 0)
-                        return o.is_path;
+                        return o.is_path && !(o.word && strcmp(o.word, value) == 0);
         return false;
 }
 
@@ -64,7 +64,7 @@ static int mount_request_try(MountRequest *m, const char *name, const char *valu
         _cleanup_free_ char *absolute = NULL;
         int r = 0;
 
-        if (value && mount_request_takes_path(name))
+        if (value && mount_request_takes_path(name, value))
                 r = daemon_make_absolute(value, &absolute, err);
         if (absolute)
                 value = absolute;

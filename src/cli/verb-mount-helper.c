@@ -59,7 +59,7 @@ static int mount_helper_print_help(void)
              "  rw                     the view can be written; what mount(8) says without ro");
         for (size_t i = 0; config_get_option(i, &o); i++) {
                 char left[64];
-                if (mount_request_is_path(o.name) || o.later)
+                if (mount_request_is_path(o.name))
                         continue;
                 snprintf(left, sizeof(left), "%s%s%s%s", o.name,
                          o.needs_value ? "=" : "[=", o.value, o.needs_value ? "" : "]");

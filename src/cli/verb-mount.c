@@ -81,7 +81,7 @@ static int mount_print_help(void)
         for (size_t i = 0; config_get_option(i, &o); i++) {
                 const char *letter = "    ";
                 char left[64];
-                if (mount_request_is_path(o.name) || o.later)
+                if (mount_request_is_path(o.name))
                         continue;
                 for (size_t l = 0; l < sizeof(letters) / sizeof(letters[0]); l++)
                         if (strcmp(o.name, letters[l].name) == 0)

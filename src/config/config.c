@@ -31,6 +31,8 @@ static const char *const config_log_levels[] = {
         [CONFIG_LOG_DEBUG + 1] = NULL,
 };
 
+static const char *const config_volatile[] = { "volatile", NULL };
+
 /* All keys there are. An entry without a section ends the list; one without an option is for descriptors only. */
 static const ConfigKey config_keys[] = {
         { "Image", "Path", "path", VALUE_PATH, CONFIG_AT(path), .max = 4095, .doc = "the image" },
@@ -53,8 +55,8 @@ static const ConfigKey config_keys[] = {
           .doc = "allow writing to the image" },
         { "View", "Growable", "growable", VALUE_BOOLEAN, CONFIG_AT(growable),
           .doc = "writing past the end makes the image larger" },
-        { "View", "Overlay", "overlay", VALUE_TEXT, CONFIG_AT(overlay), .max = 4095,
-          .doc = "volatile, or a qcow2 file that takes the writes", .later = true },
+        { "View", "Overlay", "overlay", VALUE_PATH, CONFIG_AT(overlay), .max = 4095,
+          .words = config_volatile, .doc = "what takes the writes: a qcow2, or volatile" },
         { "View", "Partition", "partition", VALUE_TEXT, CONFIG_AT(partition), .max = 255,
           .doc = "show one partition alone: number, label or UUID" },
         { "View", "Offset", "view-offset", VALUE_SIZE, CONFIG_AT(offset), .max = INT64_MAX,
@@ -110,8 +112,8 @@ bool config_get_option(size_t index, ConfigOption *ret)
                 *ret = (ConfigOption){
                         .name = key->option,
                         .needs_value = key->type != VALUE_BOOLEAN,
-                        .later = key->later,
                         .is_path = key->type == VALUE_PATH,
+                        .word = key->type == VALUE_PATH && key->words ? key->words[0] : NULL,
                         .value = value_placeholder(key),
                         .doc = key->doc,
                 };
@@ -132,7 +134,7 @@ static bool config_option_is(const char *option, const char *name)
 int config_get_setting(const Config *c, size_t index, ConfigSetting *ret)
 {
         for (const ConfigKey *key = config_keys; key->section; key++) {
-                if (key->later || index-- > 0)
+                if (index-- > 0)
                         continue;
                 ConfigSetting s = {
                         .section = key->section,
@@ -152,7 +154,7 @@ int config_get_setting(const Config *c, size_t index, ConfigSetting *ret)
 void config_move_setting(Config *to, size_t index, Config *from)
 {
         for (const ConfigKey *key = config_keys; key->section; key++) {
-                if (key->later || index-- > 0)
+                if (index-- > 0)
                         continue;
                 value_move(key, to, from);
                 char ***sources = &to->sources[key - config_keys];
@@ -223,21 +225,31 @@ int config_set_key(Config *c,
         return err_set(err, ENOENT, "unknown key '%s' in section [%s], ignored", name, section);
 }
 
-/* Keys that have their place already and are served by a later version. */
-static int config_refuse_unserved(const Config *c, Err *err)
+bool config_overlay_is_volatile(const Config *c)
 {
-        const struct {
-                const char *key, *option;
-                bool used;
-        } unserved[] = {
-                { "Overlay", "overlay", c->overlay != NULL },
-        };
+        return c->overlay && strcmp(c->overlay, config_volatile[0]) == 0;
+}
 
-        for (size_t i = 0; i < sizeof(unserved) / sizeof(unserved[0]); i++)
-                if (unserved[i].used)
-                        return err_set(err, EOPNOTSUPP,
-                                       "%s= (--%s) is not supported by this version of rawview",
-                                       unserved[i].key, unserved[i].option);
+/* Nobody needs to say that a view with an overlay is writable. Who says that it is not means something else. */
+static int config_settle_overlay(Config *c, Err *err)
+{
+        if (!c->overlay)
+                return 0;
+        for (const ConfigKey *key = config_keys; key->section; key++)
+                if (key->offset == CONFIG_AT(writable) && c->sources[key - config_keys] &&
+                    !c->writable)
+                        return err_set(err, EINVAL,
+                                       "Overlay= (--overlay) makes the view writable, which "
+                                       "Writable=no (--writable=no, ro) contradicts");
+        if (c->snapshot)
+                return err_set(err, EINVAL,
+                               "Overlay= (--overlay) cannot be combined with Snapshot= "
+                               "(--snapshot): a qcow2 names a whole image as what lies below it");
+        if (c->force_share)
+                return err_set(err, EINVAL,
+                               "Overlay= (--overlay) cannot be combined with ForceShare=yes "
+                               "(--force-share): the image must stay as it is");
+        c->writable = true;
         return 0;
 }
 
@@ -279,7 +291,7 @@ int config_settle(Config *c, Err *err)
         if (!c->path)
                 return err_set(err, EINVAL, "Path= is missing: which image?");
 
-        int r = config_refuse_unserved(c, err);
+        int r = config_settle_overlay(c, err);
         if (r < 0)
                 return r;
         r = config_refuse_contradiction(c, err);

@@ -85,8 +85,8 @@ void config_done(Config *c);
 typedef struct ConfigOption {
         const char *name;  /* "allow-other" */
         bool needs_value;  /* a boolean may stand alone */
-        bool later;        /* refused by config_settle: not for a list of options */
         bool is_path;      /* one file, which must be absolute when it is set */
+        const char *word;  /* stands there in the place of a file; NULL: none does */
         const char *value; /* what to call it in a list of options: "SIZE" */
         const char *doc;
 } ConfigOption;
@@ -131,9 +131,17 @@ typedef void (*ConfigWarn)(void *arg, const char *text);
 int config_read(
         Config *c, const char *file, const char *instance, ConfigWarn warn, void *arg, Err *err);
 
-/* Settles what depends on several keys (defaults of mount_point, mode; keys that exclude each other; keys that
- * this version knows but does not serve yet, which are refused by name). */
+/* Settles what depends on several keys (defaults of mount_point, mode; keys that exclude each other). */
 int config_settle(Config *c, Err *err);
+
+/* The writes go to a file without a name, and then nowhere. */
+bool config_overlay_is_volatile(const Config *c);
+
+/* With an overlay a view is writable, and its image is not. */
+static inline bool config_writes_image(const Config *c)
+{
+        return c->writable && !c->overlay;
+}
 
 /* Mode= where nothing says it. */
 mode_t config_default_mode(bool writable);

@@ -57,8 +57,21 @@ static int value_set_name(const ConfigKey *key, const char *text, Config *c, Err
         return value_set_text(key, text, c, err);
 }
 
+static bool value_is_one_of(const char *const *words, const char *text)
+{
+        for (; words && *words; words++)
+                if (strcmp(*words, text) == 0)
+                        return true;
+        return false;
+}
+
 static int value_check_path(const ConfigKey *key, const char *text, Err *err)
 {
+        if (value_is_one_of(key->words, text))
+                return 0;
+        if (text[0] != '/' && key->words)
+                return err_set(err, EINVAL, "'%s' is neither an absolute path nor '%s'", text,
+                               key->words[0]);
         if (text[0] != '/')
                 return err_set(err, EINVAL, "'%s' is not an absolute path", text);
         return value_check_length(key, text, err);

@@ -10,7 +10,7 @@
 typedef enum ValueType {
         VALUE_TEXT,
         VALUE_NAME,  /* letters, digits, '-', '_', '.'; "auto" is NULL */
-        VALUE_PATH,  /* absolute */
+        VALUE_PATH,  /* absolute, or one of .words where there are any */
         VALUE_PATHS, /* absolute, separated by blanks; each text appends */
         VALUE_BOOLEAN,
         VALUE_SIZE,
@@ -31,7 +31,6 @@ typedef struct ConfigKey {
         const char *const *words;
         const char *doc;
         ConfigEffect effect;
-        bool later; /* config_settle refuses it: a later version serves it */
 } ConfigKey;
 
 /* `text` is not empty. On failure the value is as it was; the text says what is allowed. */

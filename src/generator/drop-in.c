@@ -81,7 +81,7 @@ static void putting_put_device_policy(Putting *p)
 
         fputs("DeviceAllow=", p->out);
         unit_text_put_word(p->out, c->path);
-        fprintf(p->out, " %s\n", c->writable ? "rw" : "r");
+        fprintf(p->out, " %s\n", config_writes_image(c) ? "rw" : "r");
 }
 
 static void putting_put_unit(Putting *p)
@@ -99,7 +99,8 @@ static void putting_put_unit(Putting *p)
                 putting_put_device(p);
         putting_put_folder_of(p, "MountPoint", c->mount_point);
         putting_put_folder_of(p, "KeyFile", c->key_file);
-        putting_put_folder_of(p, "Overlay", c->overlay);
+        putting_put_folder_of(p, "Overlay",
+                              config_overlay_is_volatile(c) ? "/var/tmp/" : c->overlay);
         for (char *const *a = c->allowed_paths; a && *a; a++)
                 putting_put_mounts_for(p, "AllowedPaths", *a, strlen(*a));
 }

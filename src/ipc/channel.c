@@ -71,6 +71,10 @@ static const ChannelKind channel_kinds[] = {
                                     CHANNEL_FD_NONE,
                                     { TEXT(secret_wanted, what) } },
         [MESSAGE_SECRET] = { "SECRET", sizeof(MessageSecret), CHANNEL_FD_NONE },
+        [MESSAGE_OVERLAY] = { "OVERLAY",
+                              sizeof(MessageOverlay),
+                              CHANNEL_FD_ONE,
+                              { TEXT(overlay, path), TEXT(overlay, backing) } },
 };
 
 enum {

@@ -6,6 +6,7 @@
  *
  *   supervisor                           worker
  *   MESSAGE_IMAGE + image fd        →
+ *   MESSAGE_OVERLAY + its fd        →                            where MESSAGE_IMAGE announces it
  *                                   ←    MESSAGE_OPEN            (any number of times)
  *   MESSAGE_OPENED + fd | _REFUSED  →
  *                                   ←    MESSAGE_SECRET_WANTED   (some times for each layer)
@@ -55,6 +56,7 @@ typedef enum MessageKind {
         MESSAGE_ENDING,
         MESSAGE_SECRET_WANTED,
         MESSAGE_SECRET,
+        MESSAGE_OVERLAY,
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */
@@ -66,11 +68,19 @@ typedef struct MessageImage {
                 [MESSAGE_PARTITION_MAX]; /* which one the view is: number, name or UUID; "": none */
         uint32_t writable, growable;
         uint64_t offset, size; /* the window that the view is; size 0: to the end of the disk */
+        uint32_t has_overlay;  /* MESSAGE_OVERLAY follows, and the image is only read */
         uint64_t cache_size;
         uint32_t switch_user, uid, gid; /* whom the worker becomes */
         uint32_t require_sandbox;
         uint32_t core_dumps; /* it may leave a core */
 } MessageImage;
+
+/* Supervisor → worker, with the descriptor of a qcow2 that takes all that is written: layer 1. */
+typedef struct MessageOverlay {
+        uint32_t is_new;                /* nothing is in it, and the worker makes an image of it */
+        char path[MESSAGE_PATH_MAX];    /* or "volatile"; for xattrs and messages; never opened */
+        char backing[MESSAGE_NAME_MAX]; /* what a new one calls the image */
+} MessageOverlay;
 
 /* Worker → supervisor, or child → command: the image of layer `namer` names a file. */
 typedef struct MessageOpen {
@@ -179,6 +189,7 @@ typedef struct Message {
         uint32_t len;  /* of the whole packet: header and the one body that belongs to the kind */
         union {
                 MessageImage image;
+                MessageOverlay overlay;
                 MessageOpen open;
                 MessageOpened opened;
                 MessageError error;

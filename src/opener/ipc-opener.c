@@ -161,6 +161,11 @@ int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err)
         return ipc_opener_add(o, top, 0, NULL, err);
 }
 
+int ipc_opener_know(IpcOpener *o, Store *s, uint32_t number, Err *err)
+{
+        return ipc_opener_add(o, s, number, NULL, err);
+}
+
 void ipc_opener_done(IpcOpener *o)
 {
         for (size_t i = 0; i < o->layer_count; i++)

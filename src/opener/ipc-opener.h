@@ -27,6 +27,9 @@ typedef struct IpcOpener {
 /* `top` is layer 0. */
 int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err);
 
+/* One more file that is open already, under the number by which the broker knows it. */
+int ipc_opener_know(IpcOpener *o, Store *s, uint32_t number, Err *err);
+
 /* Where the file lies, when the name that led to it is a symbolic link and the broker tells of such. NULL: it did not
  * say so. Belongs to the opener. */
 const char *ipc_opener_target(const IpcOpener *o, const Store *s);

@@ -37,12 +37,13 @@ static const char *image_explain_refusal(int fd, int code)
 static int image_open_file(
         const Config *c, PathRule rule, PathChooser *ret_chooser, int *ret, Err *err)
 {
-        const char *what = c->writable ? " for writing" : "";
+        bool writes = config_writes_image(c);
+        const char *what = writes ? " for writing" : "";
         _cleanup_close_ int found = -1;
         Err why = { "" };
 
-        int r = safe_path_open(c->path, rule, c->writable ? PATH_WRITE : PATH_READ, ret_chooser,
-                               &found, &why);
+        int r = safe_path_open(c->path, rule, writes ? PATH_WRITE : PATH_READ, ret_chooser, &found,
+                               &why);
         if (r == -EPERM)
                 return err_set(err, EPERM, "%s", why.text);
         if (r < 0)
@@ -50,7 +51,7 @@ static int image_open_file(
         r = image_check_type(found, err);
         if (r < 0)
                 return r;
-        r = safe_path_reopen(found, (c->writable ? O_RDWR : O_RDONLY) | O_NOCTTY, ret);
+        r = safe_path_reopen(found, (writes ? O_RDWR : O_RDONLY) | O_NOCTTY, ret);
         return r < 0 ? err_set(err, -r, "cannot open it%s: %m%s", what,
                                image_explain_refusal(found, -r))
                      : 0;
@@ -89,7 +90,7 @@ int image_open(const Config *c, PathRule rule, Broker *ret, Err *err)
                 .allowed = c->allowed_paths,
                 .given = c->path,
                 .path_rule = rule,
-                .writable = c->writable,
+                .writable = config_writes_image(c),
                 .force_share = c->force_share,
                 .hides_reasons = true,
                 .lock_help = "--force-share (ForceShare=yes) shows it all the same, read-only",

@@ -121,8 +121,6 @@ static int main_print_help(void)
              "Instead of a key of the descriptor, or to overrule it:");
         for (size_t i = 0; config_get_option(i, &o); i++) {
                 char left[64];
-                if (o.later)
-                        continue;
                 snprintf(left, sizeof(left), "--%s%s%s%s", o.name,
                          o.needs_value ? "=" : "[=", o.value, o.needs_value ? "" : "]");
                 printf("  %-23s %s\n", left, o.doc);

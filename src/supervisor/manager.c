@@ -77,7 +77,8 @@ static int manager_open_files(Manager *m, Err *err)
         if (r < 0)
                 return err_prefix(err, r, "%s", c->path);
         m->subject.image = m->image.layers[0].path;
-        return 0;
+        r = overlay_open(c, m->options->rule, &m->image, &m->overlay, err);
+        return r < 0 ? err_prefix(err, r, "%s", c->path) : 0;
 }
 
 static int manager_wait(Manager *m, Stage stage, int limit_ms)
@@ -156,14 +157,22 @@ static int manager_open_image(Manager *m, Err *err)
         image->growable = c->growable;
         image->offset = c->offset;
         image->size = c->size;
+        image->has_overlay = c->overlay != NULL;
         image->cache_size = c->cache_size;
         image->switch_user = broker_find_user(&image->uid, &image->gid);
         image->require_sandbox = m->options->require_sandbox;
         image->core_dumps = m->options->core_dumps;
         r = channel_send(m->worker.channel, &message, m->image.layers[0].fd, err);
-        if (r < 0)
-                return r;
-        return manager_wait_until_open(m, err);
+        if (r >= 0 && c->overlay) {
+                r = overlay_describe(&m->overlay, c, &m->image, &message, err);
+                if (r >= 0)
+                        r = channel_send(m->worker.channel, &message, m->overlay.fd, err);
+        }
+        if (r >= 0)
+                r = manager_wait_until_open(m, err);
+        if (r >= 0)
+                r = overlay_publish(&m->overlay, err);
+        return r;
 }
 
 static int manager_mount(Manager *m, Err *err)
@@ -254,11 +263,11 @@ static int manager_look(Manager *m, Err *err)
 static void manager_log_start(const Manager *m)
 {
         const char *path = m->image.layers[0].path;
-        char size[SIZE_TEXT_MAX];
+        char size[SIZE_TEXT_MAX], access[STATUS_ACCESS_MAX];
 
         event_log(EVENT_READY, &m->subject, 0, "%s: %s, %s, %s, shown as %s", path,
-                  m->sealed.format, size_format(m->sealed.size, size),
-                  m->config->writable ? "writable" : "read-only", m->target.path);
+                  m->sealed.format, size_format(m->sealed.size, size), status_access(m, access),
+                  m->target.path);
         if (m->backing_id > 0)
                 log_line(LOG_LEVEL_DEBUG, "%s: the kernel reads%s the file by itself (passthrough)",
                          path, m->config->writable ? " and writes" : "");
@@ -284,7 +293,7 @@ static void manager_log_repair(const Manager *m)
         if (m->config->writable && m->sealed.repaired)
                 event_log(EVENT_REPAIRED, &m->subject, 0,
                           "%s: was not closed cleanly, and was repaired before anything is written",
-                          m->image.layers[0].path);
+                          m->image.layers[m->image.overlay].path);
 }
 
 static void manager_log_passphrase(const Manager *m)
@@ -424,6 +433,7 @@ static void manager_done(Manager *m)
         worker_done(&m->worker);
         mount_done(&m->mount);
         target_done(&m->target);
+        overlay_done(&m->overlay);
         broker_done(&m->image);
         cleanup_close(&m->signals);
         cleanup_close(&m->hangups);
@@ -438,6 +448,7 @@ int manager_run(Config *c, const ManagerOptions *options)
                              .mount_point = c->mount_point,
                              .instance = options->instance },
                 .target = TARGET_NONE,
+                .overlay = OVERLAY_NONE,
                 .worker = WORKER_NONE,
                 .mount = MOUNT_NONE,
                 .pid_file = PID_FILE_NONE,

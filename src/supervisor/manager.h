@@ -13,6 +13,7 @@
 #include "supervisor/exit.h"
 #include "supervisor/init.h"
 #include "supervisor/mount.h"
+#include "supervisor/overlay.h"
 #include "supervisor/pid-file.h"
 #include "supervisor/pulse.h"
 #include "supervisor/spawn.h"
@@ -55,6 +56,7 @@ struct Manager {
         const ManagerOptions *options;
         EventSubject subject; /* as much of it as is known so far */
         Broker image;         /* it, and all that it names */
+        Overlay overlay;
         Target target;
         Worker worker;
         Mount mount;

@@ -19,6 +19,19 @@ const char *status_image_name(const Manager *m)
         return slash ? slash + 1 : path;
 }
 
+const char *status_access(const Manager *m, char ret[STATUS_ACCESS_MAX])
+{
+        const Config *c = m->config;
+
+        if (!c->overlay)
+                return c->writable ? "writable" : "read-only";
+        if (config_overlay_is_volatile(c))
+                return "writable, volatile overlay";
+        const char *slash = strrchr(c->overlay, '/');
+        snprintf(ret, STATUS_ACCESS_MAX, "writable, overlay %s", slash ? slash + 1 : c->overlay);
+        return ret;
+}
+
 /* "; 3 readers", ", 1 writer" */
 static size_t status_add_count(
         char *ret, size_t size, size_t len, const char *before, uint64_t count, const char *what)
@@ -31,13 +44,12 @@ static size_t status_add_count(
 
 void status_format(const Manager *m, char *ret, size_t size)
 {
-        char disk[SIZE_TEXT_MAX];
+        char disk[SIZE_TEXT_MAX], access[STATUS_ACCESS_MAX];
         const LookUse *use = &m->pulse.use;
 
-        size_t len =
-                (size_t)snprintf(ret, size, "%s (%s, %s, %s) as %s", status_image_name(m),
-                                 m->sealed.format, size_format(m->sealed.size, disk),
-                                 m->config->writable ? "writable" : "read-only", m->target.path);
+        size_t len = (size_t)snprintf(ret, size, "%s (%s, %s, %s) as %s", status_image_name(m),
+                                      m->sealed.format, size_format(m->sealed.size, disk),
+                                      status_access(m, access), m->target.path);
         len = status_add_count(ret, size, len, "; ", use->readers, "reader");
         len = status_add_count(ret, size, len, use->readers > 0 ? ", " : "; ", use->writers,
                                "writer");

@@ -11,6 +11,7 @@ typedef struct Manager Manager;
 
 enum {
         STATUS_TEXT_MAX = 1024,
+        STATUS_ACCESS_MAX = 320,
 };
 
 /* "web.qcow2 (qcow2, 20G, writable) as /run/rawview/web; 3 readers". */
@@ -27,6 +28,9 @@ void status_update(Manager *m);
 
 /* What is being done at its end; the first of them with STOPPING=1. */
 void status_ending(Manager *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* "read-only", "writable, overlay web.qcow2"; uses `ret` where it has to. */
+const char *status_access(const Manager *m, char ret[STATUS_ACCESS_MAX]);
 
 /* The last part of the image's path. */
 const char *status_image_name(const Manager *m);

@@ -135,6 +135,13 @@ const char view_attribute_names[] =
         "user.rawview.image\0user.rawview.format\0user.rawview.state\0user.rawview.use";
 const size_t view_attribute_names_len = sizeof(view_attribute_names);
 
+/* That of the image, whatever lies over it. */
+static const char *view_format_name(const View *v)
+{
+        const Node *n = v->overlay && v->node->backing ? v->node->backing : v->node;
+        return n->format->name;
+}
+
 static int view_get_state(View *v, char **ret)
 {
         ViewStat stat;
@@ -144,7 +151,8 @@ static int view_get_state(View *v, char **ret)
 
         StateFacts facts = {
                 .image = v->image,
-                .format = v->node->format->name,
+                .format = view_format_name(v),
+                .overlay = v->overlay,
                 .unit = v->unit,
                 .pid = v->pid,
                 .barriers = v->barriers,
@@ -185,7 +193,7 @@ int view_get_attribute(View *v, const char *name, char **ret)
         if (strcmp(name, "user.rawview.image") == 0)
                 return view_copy_text(v->image, ret);
         if (strcmp(name, "user.rawview.format") == 0)
-                return view_copy_text(v->node->format->name, ret);
+                return view_copy_text(view_format_name(v), ret);
         if (strcmp(name, "user.rawview.state") == 0)
                 return view_get_state(v, ret);
         if (strcmp(name, "user.rawview.use") == 0)

@@ -124,8 +124,9 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
 
         _cleanup_free_ char *image = strdup(options->image);
         _cleanup_free_ char *unit = strdup(options->unit);
+        _cleanup_free_ char *overlay = options->overlay ? strdup(options->overlay) : NULL;
         _cleanup_free_ View *v = calloc(1, sizeof(*v));
-        if (!image || !unit || !v)
+        if (!image || !unit || (options->overlay && !overlay) || !v)
                 return err_set(err, ENOMEM, "%m");
         r = view_init_locks(v, options->wake_fd);
         if (r < 0)
@@ -142,6 +143,7 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->block_size = view_block_size(n->granule);
         v->image = TAKE(image);
         v->unit = TAKE(unit);
+        v->overlay = TAKE(overlay);
         v->pid = options->pid;
         v->barriers = options->barriers;
         v->since = time(NULL);
@@ -166,6 +168,7 @@ View *view_free(View *v)
         pthread_rwlock_destroy(&v->size_lock);
         free(v->image);
         free(v->unit);
+        free(v->overlay);
         free(v);
         return NULL;
 }

@@ -38,6 +38,8 @@ typedef struct ViewOptions {
         bool allow_other; /* the mount lets others in: mode bits and owners for them make sense */
         /* For user.rawview.*; copied. */
         const char *image, *unit;
+        /* What takes the writes, as people know it; then the node is that, and below it lies the image. NULL: nothing does. */
+        const char *overlay;
         int64_t pid;
         uint32_t barriers; /* base/barrier.h: what keeps this process in */
         int wake_fd; /* an eventfd, borrowed: written to when there is a fault to report; -1: none */

@@ -6,19 +6,15 @@
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
-#include "base/memory-limit.h"
 #include "base/memory-trim.h"
 #include "block/cache.h"
-#include "block/chain.h"
 #include "crypto/crypto.h"
-#include "format/formats.h"
 #include "fuse/serve.h"
 #include "ipc/channel.h"
-#include "opener/ipc-opener.h"
 #include "sandbox/sandbox.h"
 #include "view/view.h"
 #include "worker/confine.h"
-#include "worker/window.h"
+#include "worker/shown.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -45,10 +41,7 @@ typedef struct Worker {
         int wake_fd;
         Message image; /* MESSAGE_IMAGE as it came */
         SandboxReport sandbox;
-        uint32_t plain; /* as in MESSAGE_SEALED */
-        Cache *cache;
-        Node *node;
-        Window window;
+        Shown shown;
         View *view;
         Serve *serve;
         /* When it was looked for memory to give back, and whether there was any. */
@@ -60,8 +53,7 @@ static void worker_done(Worker *w)
 {
         w->serve = serve_free(w->serve);
         w->view = view_free(w->view);
-        w->node = node_close(w->node);
-        w->cache = cache_free(w->cache);
+        shown_done(&w->shown);
         cleanup_close(&w->wake_fd);
         cleanup_close(&w->channel);
 }
@@ -84,85 +76,19 @@ static int worker_receive(Worker *w, MessageKind kind, Message *ret, int *ret_fd
         return 1;
 }
 
-/* What is written past the end of a view that the kernel writes to by itself makes the file longer. That is right only where
- * the view may grow, and where the size of the file is that of the disk: a raw image. */
-static uint32_t worker_find_plain(const Worker *w, const IpcOpener *opener)
-{
-        const MessageImage *image = &w->image.image;
-        uint32_t number = 0;
-
-        if (w->window.is_part ||
-            (image->writable && (!image->growable || w->node->format != &format_raw)))
-                return 0;
-        const Store *plain = node_get_plain(w->node);
-        return plain && ipc_opener_get_number(opener, plain, &number) ? number + 1 : 0;
-}
-
-static int worker_open_chain(Worker *w, Store *top, Err *err)
-{
-        const MessageImage *image = &w->image.image;
-        const char *slash = strrchr(image->path, '/');
-        _cleanup_ipc_opener_ IpcOpener opener = { 0 };
-
-        int r = ipc_opener_init(&opener, w->channel, top, err);
-        if (r < 0)
-                return r;
-
-        ChainRequest request = {
-                .formats = all_formats,
-                .raw = &format_raw,
-                .format_name = strcmp(image->format, "auto") == 0 ? NULL : image->format,
-                .writable = image->writable,
-                .file_name = slash ? slash + 1 : image->path,
-                .snapshot = image->snapshot[0] ? image->snapshot : NULL,
-                .opener = &opener.opener,
-                .cache = w->cache,
-        };
-        r = chain_open(&request, top, &w->node, err);
-        if (r >= 0)
-                r = window_choose(image, w->node, &w->window, err);
-        if (r >= 0)
-                w->plain = worker_find_plain(w, &opener);
-        return r;
-}
-
-/* Takes `fd` whatever happens. */
-static int worker_open_image(Worker *w, int fd, Err *err)
-{
-        _cleanup_close_ int owned = fd;
-        _cleanup_store_ Store *top = NULL;
-
-        int r = cache_new(w->image.image.cache_size, &w->cache);
-        if (r < 0)
-                return err_set(err, -r, "cannot make a cache: %m");
-        r = store_open_fd(owned, w->image.image.writable ? STORE_WRITABLE : STORE_READ_ONLY, &top,
-                          err);
-        if (r < 0)
-                return r;
-        fd_take(&owned);
-        r = worker_open_chain(w, top, err);
-        if (r < 0)
-                return r;
-        /* No passphrase is tried any more. */
-        r = memory_limit_settle();
-        if (r < 0)
-                return err_set(err, -r, "cannot limit memory: %m");
-        TAKE(top);
-        return 0;
-}
-
 static int worker_seal(Worker *w, Err *err)
 {
         Message m = { .kind = MESSAGE_SEALED };
 
-        m.sealed.size = w->window.is_part ? w->window.len : node_get_size(w->node);
-        m.sealed.guessed = w->node->guessed;
-        m.sealed.repaired = w->node->repaired;
-        m.sealed.plain = w->plain;
-        m.sealed.table_damaged = w->window.table_is_damaged;
+        m.sealed.size =
+                w->shown.window.is_part ? w->shown.window.len : node_get_size(w->shown.node);
+        m.sealed.guessed = w->shown.guessed;
+        m.sealed.repaired = w->shown.node->repaired;
+        m.sealed.plain = w->shown.plain;
+        m.sealed.table_damaged = w->shown.window.table_is_damaged;
         m.sealed.barriers = w->sandbox.applied;
         m.sealed.barriers_lacking = w->sandbox.lacking;
-        snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->node->format->name);
+        snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->shown.format->name);
         return channel_send(w->channel, &m, -1, err);
 }
 
@@ -171,8 +97,8 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
         ViewOptions view_options = {
                 .writable = w->image.image.writable,
                 .growable = w->image.image.growable,
-                .start = w->window.start,
-                .len = w->window.len,
+                .start = w->shown.window.start,
+                .len = w->shown.window.len,
                 .passthrough = serve->backing_id > 0,
                 .uid = serve->uid,
                 .gid = serve->gid,
@@ -180,11 +106,12 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
                 .allow_other = serve->allow_other,
                 .image = w->image.image.path,
                 .unit = serve->unit,
+                .overlay = w->shown.overlay[0] ? w->shown.overlay : NULL,
                 .pid = serve->supervisor_pid,
                 .barriers = w->sandbox.applied,
                 .wake_fd = w->wake_fd,
         };
-        int r = view_new(w->node, &view_options, &w->view, err);
+        int r = view_new(w->shown.node, &view_options, &w->view, err);
         if (r < 0)
                 return r;
 
@@ -286,11 +213,11 @@ static void worker_change(Worker *w, const MessageChange *change)
                 }
         }
         if (change->what & MESSAGE_CHANGE_CACHE) {
-                (void)cache_set_budget(w->cache, u64_min(change->cache_size, most));
+                (void)cache_set_budget(w->shown.cache, u64_min(change->cache_size, most));
                 /* What has gone from the cache is of use to others only when the C library gives it back. */
                 malloc_trim(0);
         }
-        cache_get_stat(w->cache, &cache);
+        cache_get_stat(w->shown.cache, &cache);
         m.changed.cache_size = cache.budget;
         (void)channel_send(w->channel, &m, -1, NULL);
 }
@@ -405,7 +332,7 @@ static int worker_run(Worker *w)
         if (r < 0)
                 close(image_fd);
         else
-                r = worker_open_image(w, image_fd, &err);
+                r = shown_open(&w->shown, &w->image.image, w->channel, image_fd, &err);
         if (r >= 0)
                 r = worker_seal(w, &err);
         if (r < 0)

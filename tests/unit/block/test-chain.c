@@ -115,6 +115,61 @@ static void test_layers_shine_through(void **state)
         scene_close(&s);
 }
 
+/* Lays `over` over the chain of `image`. NULL: it is refused, with that text. */
+static Node *scene_lay_over(Scene *s, const char *over, const char *image, const char *text)
+{
+        _cleanup_store_ Store *store = NULL;
+        Node *n = scene_chain(s, image), *top = NULL;
+        Err err = { "" };
+
+        assert_int_equal(shelf_open(&s->shelf, over, &store), 0);
+        int r = chain_lay_over(&s->request, &format_fake, store, n, &top, &err);
+        if ((r < 0) != (text != NULL) || (text && strcmp(err.text, text) != 0))
+                fail_msg("%s over %s: %d, %s", over, image, r, err.text);
+        if (r >= 0)
+                TAKE(store);
+        else
+                node_close(n);
+        return top;
+}
+
+static void test_what_is_laid_over_an_image(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_fake(&s, "base", "dd..", NULL, NULL);
+        put_fake(&s, "image", ".d..", "base", "fake");
+        for (size_t i = 0; i < s.shelf.count; i++)
+                s.shelf.items[i].inode = 100 + i;
+        put_fake(&s, "over", "..d.", "image", "fake");
+        put_fake(&s, "over-base", "..d.", "base", "fake");
+        put_fake(&s, "over-raw", "....", "image", "raw");
+        put_fake(&s, "over-nothing", "....", NULL, NULL);
+        put_fake(&s, "over-missing", "....", "missing", "fake");
+        {
+                _cleanup_node_ Node *n = scene_lay_over(&s, "over", "image", NULL);
+                uint8_t byte = 7;
+                assert_true(n->writable);
+                assert_false(n->backing->writable);
+                assert_guest_bytes(n, 'A', G, 0);
+                assert_guest_bytes(n, 'C', G, 2 * G);
+                assert_int_equal(node_write(n, &byte, 1, 0), 0);
+                assert_guest_bytes(n->backing, 'A', G, 0);
+                assert_guest_bytes(n, 7, 1, 0);
+        }
+        scene_lay_over(&s, "over-base", "image", "its backing file 'base' is not the image");
+        scene_lay_over(
+                &s, "over-raw", "image",
+                "it was made over an image of format 'raw', and this one is opened as 'fake' "
+                "(--format= says what it is)");
+        scene_lay_over(&s, "over-nothing", "image", "names no backing file, so it is no overlay");
+        scene_lay_over(&s, "over-missing", "image",
+                       "backing file 'missing': cannot open it: No such file or directory");
+        scene_lay_over(&s, "image", "image", "is in the chain already");
+        scene_lay_over(&s, "base", "image", "is in the chain already");
+        scene_close(&s);
+}
+
 static void test_what_a_layer_is_called(void **state)
 {
         Scene s;
@@ -399,6 +454,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_layers_shine_through),
+                cmocka_unit_test(test_what_is_laid_over_an_image),
                 cmocka_unit_test(test_what_a_layer_is_called),
                 cmocka_unit_test(test_layers_below_are_read_only),
                 cmocka_unit_test(test_raw_is_guessed_only_for_reading),

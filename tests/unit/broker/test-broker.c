@@ -93,6 +93,50 @@ static MessageOpen ask(uint32_t namer, bool writable, const char *name)
         return m;
 }
 
+/* Of what it names only the image is given, under whatever name, and of nothing more is told than that it is not. */
+static void test_an_overlay_names_the_image_alone(void **state)
+{
+        const Folder *f = *state;
+        BrokerRules rules = { .policy = REFERENCES_NONE, .hides_reasons = true };
+        char path[128], absolute[128];
+        Message answer;
+        Broker i, other;
+        int fd = -1;
+        Err err = { "" };
+
+        assert_int_equal(open_by(f, "top.qcow2", rules, &i, NULL), 0);
+        snprintf(path, sizeof(path), "%s/data.raw", f->path);
+        snprintf(absolute, sizeof(absolute), "%s/top.qcow2", f->path);
+        int over = open(path, O_RDWR | O_CLOEXEC);
+        assert_int_equal(broker_add_overlay(&i, over, path, NULL), 0);
+        const char *const own[] = { "top.qcow2", "./top.qcow2", absolute };
+        for (size_t n = 0; n < 3; n++) {
+                MessageOpen m = ask(1, false, own[n]);
+                assert_int_equal(broker_answer(&i, &m, &answer, &fd, NULL), 0);
+                assert_int_equal(answer.kind, MESSAGE_OPENED);
+                assert_int_equal(answer.opened.layer, 0);
+                assert_int_equal(fd, i.layers[0].fd);
+        }
+        const char *const others[] = { "base.qcow2", "data.raw", "missing", "/etc/passwd", "" };
+        for (size_t n = 0; n < 5; n++) {
+                MessageOpen m = ask(1, n == 1, others[n]);
+                assert_int_equal(broker_answer(&i, &m, &answer, &fd, NULL), 0);
+                assert_int_equal(answer.kind, MESSAGE_REFUSED);
+                assert_string_equal(answer.error.text, "refused");
+                assert_int_equal(fd, -1);
+        }
+        /* The image itself is bound by the policy as ever, and the overlay is locked as what is written. */
+        MessageOpen m = ask(0, false, "base.qcow2");
+        assert_int_equal(broker_answer(&i, &m, &answer, &fd, NULL), 0);
+        assert_int_equal(answer.kind, MESSAGE_REFUSED);
+        assert_int_equal(i.count, 2);
+        assert_int_equal(open_named(f, "data.raw", false, &other, &err), -EAGAIN);
+        assert_int_equal(open_named(f, "top.qcow2", false, &other, NULL), 0);
+        broker_done(&other);
+        assert_int_equal(broker_sync(&i, NULL), 0);
+        broker_done(&i);
+}
+
 static void test_layers_are_numbered_in_their_order(void **state)
 {
         Broker i;
@@ -487,6 +531,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_layers_are_numbered_in_their_order),
+                cmocka_unit_test(test_an_overlay_names_the_image_alone),
                 cmocka_unit_test(test_a_part_that_is_missing),
                 cmocka_unit_test(test_refusals),
                 cmocka_unit_test(test_what_is_for_root_alone),

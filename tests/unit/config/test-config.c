@@ -62,7 +62,11 @@ static void test_refusals(void **state)
                 const char *text;
         } cases[] = {
                 { { { NULL } }, -EINVAL, "Path= is missing" },
-                { { { "overlay", "volatile" } }, -EOPNOTSUPP, "Overlay= (--overlay)" },
+                { { { "overlay", "volatile" }, { "writable", "no" } },
+                  -EINVAL,
+                  "makes the view writable, which Writable=no" },
+                { { { "overlay", "/o.qcow2" }, { "snapshot", "s" } }, -EINVAL, "with Snapshot=" },
+                { { { "overlay", "/o" }, { "force-share", "1" } }, -EINVAL, "with ForceShare=yes" },
                 { { { "partition", "1" }, { "view-offset", "1M" } },
                   -EINVAL,
                   "Partition= (--partition)" },

@@ -39,8 +39,10 @@ static const Case cases[] = {
           .text = HEAD SOURCE "RequiresMountsFor=\"/srv/a\"\nRequiresMountsFor=\"/run/rawview\"\n"
                               "RequiresMountsFor=\"/etc/keys\"\nRequiresMountsFor=\"/var/o\"\n"
                               "RequiresMountsFor=\"/base/1\"\nRequiresMountsFor=\"/base/2\"\n" },
-        { "right below the root, and no folder twice", "/web.qcow2", "/web.raw",
-          .overlay = "volatile", .no_fail = true, .text = HEAD SOURCE "RequiresMountsFor=\"/\"\n" },
+        { "right below the root, and no folder twice", "/web.qcow2", "/web.raw", .no_fail = true,
+          .text = HEAD SOURCE "RequiresMountsFor=\"/\"\n" },
+        { "a volatile overlay", "/srv/web.qcow2", .overlay = "volatile", .no_fail = true,
+          .text = HEAD SOURCE "RequiresMountsFor=\"/srv\"\nRequiresMountsFor=\"/var/tmp\"\n" },
         { "signs that mean something to systemd", "/a b/\"q\" \\%i/x", .no_fail = true,
           .source = "/etc/raw%view/\\ web.image",
           .text = HEAD "SourcePath=/etc/raw%%view/\\ web.image\n"
@@ -61,6 +63,11 @@ static const Case cases[] = {
                               "After=dev-disk-by\\x2did-virtio\\x2dq.device\n"
                               "RequiresMountsFor=\"/run/rawview\"\n\n[Service]\n"
                               "DeviceAllow=\"/dev/disk/by-id/virtio-q\" rw\n" },
+        { "a device that an overlay keeps from being written", "/dev/vda", "/run/rawview/web",
+          .writable = true, .overlay = "/srv/o.qcow2", .no_fail = true,
+          .more = { .has_device_policy = true },
+          .text = HEAD SOURCE "RequiresMountsFor=\"/run/rawview\"\nRequiresMountsFor=\"/srv\"\n"
+                              "\n[Service]\nDeviceAllow=\"/dev/vda\" r\n" },
         { "a device, for a user", "/dev/vda", "/run/user/1/web", .no_fail = true,
           .more = { .has_device_units = true },
           .text = HEAD SOURCE "BindsTo=dev-vda.device\nAfter=dev-vda.device\n"

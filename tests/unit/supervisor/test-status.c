@@ -43,6 +43,23 @@ static void test_how_it_is_used(void **state)
         }
 }
 
+static void test_what_takes_the_writes(void **state)
+{
+        char path[] = "web.raw", mount_point[] = "/mp", text[STATUS_TEXT_MAX];
+        char kept[] = "/srv/o.qcow2", none[] = "volatile";
+        Config config = { .writable = true, .overlay = kept };
+        Manager m = { .config = &config,
+                      .image.layers[0].path = path,
+                      .sealed = { .size = 512, .format = "raw" },
+                      .target.path = mount_point };
+
+        status_format(&m, text, sizeof(text));
+        assert_string_equal(text, "web.raw (raw, 512B, writable, overlay o.qcow2) as /mp");
+        config.overlay = none;
+        status_format(&m, text, sizeof(text));
+        assert_string_equal(text, "web.raw (raw, 512B, writable, volatile overlay) as /mp");
+}
+
 static void test_what_a_reload_left_undone(void **state)
 {
         char path[] = "web.raw", mount_point[] = "/mp", text[STATUS_TEXT_MAX];
@@ -92,6 +109,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_how_it_is_used),
+                cmocka_unit_test(test_what_takes_the_writes),
                 cmocka_unit_test(test_what_a_reload_left_undone),
                 cmocka_unit_test(test_said_when_it_has_changed),
         };

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "worker/shown.h"
+
+#include "base/cleanup.h"
+#include "base/memory-limit.h"
+#include "block/cache.h"
+#include "block/chain.h"
+#include "block/probe.h"
+#include "format/formats.h"
+#include "ipc/channel.h"
+#include "opener/ipc-opener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+        /* The broker's number of the overlay, which it has before it is asked for anything. */
+        SHOWN_OVERLAY = 1,
+};
+
+/* What is written past the end of a view that the kernel writes to by itself makes the file longer. That is right only where
+ * the view may grow, and where the size of the file is that of the disk: a raw image. */
+static uint32_t shown_find_plain(const Shown *s, const MessageImage *image, const IpcOpener *opener)
+{
+        uint32_t number = 0;
+
+        if (image->has_overlay || s->window.is_part ||
+            (image->writable && (!image->growable || s->format != &format_raw)))
+                return 0;
+        const Store *plain = node_get_plain(s->node);
+        return plain && ipc_opener_get_number(opener, plain, &number) ? number + 1 : 0;
+}
+
+static int shown_receive_overlay(int channel, MessageOverlay *ret, Store **ret_store, Err *err)
+{
+        _cleanup_close_ int fd = -1;
+        Message m;
+
+        int r = channel_receive(channel, &m, &fd, err);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return err_set(err, EPIPE, "the supervisor is gone");
+        if (m.kind != MESSAGE_OVERLAY)
+                return err_set(err, EPROTO, "message %u came where %u was expected", m.kind,
+                               MESSAGE_OVERLAY);
+        r = store_open_fd(fd, STORE_WRITABLE, ret_store, err);
+        if (r < 0)
+                return r;
+        fd_take(&fd);
+        *ret = m.overlay;
+        return 0;
+}
+
+/* A new one first becomes an image, over the one that is open. */
+static int shown_lay_over(
+        Shown *s, const ChainRequest *request, const MessageOverlay *m, Store *over, Err *err)
+{
+        const Format *qcow2 = format_find(all_formats, "qcow2");
+        Creation creation = {
+                .size = node_get_size(s->node),
+                .backing_name = m->backing,
+                .backing_format = format_qemu_name(s->format),
+        };
+        int r = 0;
+
+        if (m->is_new)
+                r = qcow2->create(over, &creation, err);
+        return r < 0 ? r : chain_lay_over(request, qcow2, over, s->node, &s->node, err);
+}
+
+static int shown_open_overlay(Shown *s, const ChainRequest *request, IpcOpener *opener, Err *err)
+{
+        _cleanup_store_ Store *over = NULL;
+        MessageOverlay m;
+
+        int r = shown_receive_overlay(opener->channel, &m, &over, err);
+        if (r < 0)
+                return r;
+        snprintf(s->overlay, sizeof(s->overlay), "%s", m.path);
+        r = ipc_opener_know(opener, over, SHOWN_OVERLAY, err);
+        if (r >= 0)
+                r = shown_lay_over(s, request, &m, over, err);
+        if (r < 0)
+                return err_prefix(err, r, "overlay %s", s->overlay);
+        TAKE(over);
+        return 0;
+}
+
+static int shown_open_chain(Shown *s, const MessageImage *image, int channel, Store *top, Err *err)
+{
+        _cleanup_store_ Store *owned = top;
+        const char *slash = strrchr(image->path, '/');
+        _cleanup_ipc_opener_ IpcOpener opener = { 0 };
+
+        int r = ipc_opener_init(&opener, channel, top, err);
+        if (r < 0)
+                return r;
+
+        ChainRequest request = {
+                .formats = all_formats,
+                .raw = &format_raw,
+                .format_name = strcmp(image->format, "auto") == 0 ? NULL : image->format,
+                .writable = image->writable && !image->has_overlay,
+                .file_name = slash ? slash + 1 : image->path,
+                .snapshot = image->snapshot[0] ? image->snapshot : NULL,
+                .opener = &opener.opener,
+                .cache = s->cache,
+        };
+        r = chain_open(&request, top, &s->node, err);
+        if (r < 0)
+                return r;
+        TAKE(owned);
+        s->format = s->node->format;
+        s->guessed = s->node->guessed;
+        if (image->has_overlay)
+                r = shown_open_overlay(s, &request, &opener, err);
+        if (r >= 0)
+                r = window_choose(image, s->node, &s->window, err);
+        if (r >= 0)
+                s->plain = shown_find_plain(s, image, &opener);
+        return r;
+}
+
+int shown_open(Shown *s, const MessageImage *image, int channel, int fd, Err *err)
+{
+        bool writable = image->writable && !image->has_overlay;
+        _cleanup_close_ int owned = fd;
+        Store *top = NULL;
+
+        *s = (Shown){ 0 };
+        int r = cache_new(image->cache_size, &s->cache);
+        if (r < 0)
+                return err_set(err, -r, "cannot make a cache: %m");
+        r = store_open_fd(owned, writable ? STORE_WRITABLE : STORE_READ_ONLY, &top, err);
+        if (r < 0)
+                return r;
+        fd_take(&owned);
+        r = shown_open_chain(s, image, channel, top, err);
+        if (r < 0)
+                return r;
+        /* No passphrase is tried any more. */
+        r = memory_limit_settle();
+        return r < 0 ? err_set(err, -r, "cannot limit memory: %m") : 0;
+}
+
+void shown_done(Shown *s)
+{
+        s->node = node_close(s->node);
+        s->cache = cache_free(s->cache);
+}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What the recipes of documents begin with: functions scene_NAME, called by recipes.py as root in an empty /home/alice, with
+# -euc. The same bytes each time, but for times. end_NAME, where there is one, stops what a scene has started.
+
+# disk FILE: a guest's raw disk of 64 MiB: MBR, a partition with ext4, some files in it.
+disk()
+{
+    mkdir -p tree/etc tree/home/web tree/var/log
+    echo web >tree/etc/hostname
+    printf 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n' >tree/etc/os-release
+    echo 'root:x:0:0:root:/root:/bin/bash' >tree/etc/passwd
+    seq 20000 >tree/home/web/numbers
+    echo 'the plans' >tree/home/web/plans.txt
+    echo 'Nov 28 23:59:01 web sshd[812]: Accepted password for root' >tree/var/log/auth.log
+    truncate -s 64M "$1"
+    echo 'start=2048, type=83, bootable' | sfdisk --quiet --label dos "$1"
+    chown -R 0:0 tree
+    mkfs.ext4 -q -F -d tree -L root -U 0b5e7f0e-7b1c-4c5e-9d0a-5f6a3c1b2d4e -E offset=1048576,hash_seed=0b5e7f0e-7b1c-4c5e-9d0a-5f6a3c1b2d4e "$1" 63M
+    rm -r tree
+}
+
+# The image of a guest in one's own folder.
+scene_guest()
+{
+    disk disk
+    qemu-img convert -f raw -O qcow2 -o cluster_size=64k disk web.qcow2
+    rm disk
+}
+
+# The same where libvirt has it, and root; libvirt's daemon runs, without what a container has not.
+scene_libvirt()
+{
+    mkdir -p /var/lib/libvirt/images /etc/libvirt/qemu /var/log/libvirt/qemu
+    printf '%s\n' 'stdio_handler = "file"' 'namespaces = []' 'cgroup_controllers = []' 'security_driver = "none"' \
+        'remember_owner = 0' >/etc/libvirt/qemu.conf
+    libvirtd --daemon --pid-file /run/libvirtd.pid
+    until virsh --connect qemu:///system version >/dev/null 2>&1; do sleep 0.1; done
+    scene_guest
+    mv web.qcow2 /var/lib/libvirt/images/
+    chown root:root /var/lib/libvirt/images/web.qcow2
+    chmod 600 /var/lib/libvirt/images/web.qcow2
+}
+
+end_libvirt()
+{
+    # No guest is left, and it takes its time to end otherwise.
+    kill -KILL "$(cat /run/libvirtd.pid)"
+    rm /run/libvirtd.pid
+}
+
+# Units as they are installed, and one that stands for libvirt's.
+scene_boot()
+{
+    scene_guest
+    mkdir -p /etc/systemd/system /etc/rawview /var/lib/libvirt/images
+    mv web.qcow2 /var/lib/libvirt/images/
+    cp "$(dirname "$RAWVIEW")/../units/rawview@.service" "$UNITS/rawview.target" /etc/systemd/system/
+    printf '%s\n' '[Service]' 'ExecStart=/bin/true' >/etc/systemd/system/libvirtd.service
+}

@@ -59,3 +59,24 @@ scene_boot()
     cp "$(dirname "$RAWVIEW")/../units/rawview@.service" "$UNITS/rawview.target" /etc/systemd/system/
     printf '%s\n' '[Service]' 'ExecStart=/bin/true' >/etc/systemd/system/libvirtd.service
 }
+
+# An overlay over a base, as a machine would have it.
+scene_chain()
+{
+    scene_guest
+    mv web.qcow2 base.qcow2
+    qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 web.qcow2
+    qemu-io -f qcow2 -c 'write -q -P 7 20M 1M' web.qcow2
+}
+
+# A guest that has lost a file, and what was saved of it.
+scene_backup()
+{
+    scene_guest
+    qemu-img convert -f qcow2 -O raw web.qcow2 copy.raw
+    echo 'the plans' >plans.txt
+    qemu-img convert -f qcow2 -O raw web.qcow2 disk
+    debugfs -w -R 'rm /home/web/plans.txt' 'disk?offset=1048576' 2>/dev/null
+    qemu-img convert -f raw -O qcow2 disk web.qcow2
+    rm disk
+}

@@ -21,8 +21,10 @@ typedef struct Extent {
         ExtentKind kind;
         uint64_t off,
                 len; /* guest range this holds for; starts at or before what was asked, len is never 0 */
-        Store *store;  /* DATA: borrowed from the Node */
-        uint64_t pos;  /* DATA: host position of guest offset .off */
+        Store *store; /* DATA: borrowed from the Node; NULL only while the image stays locked. HOLE, BELOW: NULL, or where a
+                         place is kept for these bytes, at .pos */
+        uint64_t pos; /* DATA: host position of guest offset .off */
+        bool unproven; /* DATA: nothing in the image says that these bytes were ever written; the file may have a hole there */
         bool in_place; /* DATA: may be written over (not shared with a snapshot) */
         bool zeroed;   /* from alloc: the place reads as zeroes already */
         uint64_t

@@ -120,6 +120,7 @@ static int flat_classify(Node *n, const Flat *f, uint64_t index, uint32_t entry,
         if (r > 0) {
                 e.kind = EXTENT_DATA;
                 e.store = n->store;
+                e.unproven = f->unproven;
                 e.in_place = flat_is_prepared(f);
         }
         *ret = e;

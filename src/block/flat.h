@@ -59,6 +59,7 @@ struct Flat {
         uint64_t place_max;      /* places from there on are more than entries can say */
         uint64_t places_on_disk; /* what write_count would have said; guarded by commit_lock */
         uint64_t file_size;      /* at open */
+        bool unproven;           /* all blocks were given places before anybody wrote to them */
 
         uint64_t count;     /* entries; guarded by layout */
         FlatWriter *writer; /* owned; NULL: read-only */

@@ -47,7 +47,7 @@ struct Node {
         bool writable;
         bool is_below; /* a layer below another one: what only the top of a chain shows is not looked at */
         bool for_check; /* opened to be checked: nothing is served from it, and damage is no reason to refuse */
-        bool stays_locked; /* opened to be described: nothing is served from it, and nobody asked for a passphrase */
+        bool stays_locked; /* opened to be described or mapped: nothing is served from it, and nobody asked for a passphrase */
         bool guessed; /* raw because no format was recognised; only ever read-only */
         bool repaired; /* it was not closed cleanly; set by the driver that made up for it, in open */
         char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
@@ -76,7 +76,8 @@ typedef struct NodeOptions {
         bool writable;
         bool for_check; /* nothing but node_check will be called: a damaged image opens too, and
                                  opening it writable changes nothing */
-        bool stays_locked; /* nothing but node_get_size, and what its format describes: no passphrase is asked for */
+        bool stays_locked; /* nothing but node_get_size, node_map_chain, and what its format describes: no passphrase is
+                              asked for */
         bool is_below;
         const char *snapshot;  /* copied; NULL: the disk itself */
         const char *file_name; /* copied; NULL: not known */

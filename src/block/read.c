@@ -13,6 +13,8 @@ int node_map(Node *n, uint64_t off, uint64_t len, Extent *ret, uint64_t *ret_len
         if (r < 0)
                 return r;
         assert(off >= e.off && off - e.off < e.len);
+        if (e.kind == EXTENT_DATA && !e.store)
+                return -ENOKEY;
         *ret_len = u64_min(len, e.len - (off - e.off));
         *ret = e;
         return 0;

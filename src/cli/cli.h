@@ -18,6 +18,7 @@ typedef enum CliExit {
 int verb_check(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
+int verb_map(int argc, char **argv);
 int verb_mount(int argc, char **argv);
 int verb_umount(int argc, char **argv);
 

@@ -26,6 +26,8 @@ static const Verb verbs[] = {
         { "list", verb_list, (char *)"rawview list", "rawview list [OPTIONS]", "list all views" },
         { "info", verb_info, (char *)"rawview info", "rawview info [OPTIONS] IMAGE",
           "print what an image says of itself" },
+        { "map", verb_map, (char *)"rawview map", "rawview map [OPTIONS] IMAGE",
+          "print where each part of a disk lies" },
         { "check", verb_check, (char *)"rawview check", "rawview check [OPTIONS] IMAGE",
           "look for damage in an image, and repair it" },
         { NULL },

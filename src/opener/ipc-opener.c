@@ -9,18 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* `target` may be NULL. */
-static int ipc_opener_add(IpcOpener *o, Store *s, uint32_t number, const char *target, Err *err)
+/* `name` and `target` may be NULL. */
+static int ipc_opener_add(
+        IpcOpener *o, Store *s, uint32_t number, const char *name, const char *target, Err *err)
 {
+        _cleanup_free_ char *own = name ? strdup(name) : NULL;
         _cleanup_free_ char *copy = target ? strdup(target) : NULL;
-        if (target && !copy)
+        if ((target && !copy) || (name && !own))
                 return err_set(err, ENOMEM, "%m");
         IpcLayer *layers = reallocarray(o->layers, o->layer_count + 1, sizeof(*layers));
         if (!layers)
                 return err_set(err, ENOMEM, "%m");
         o->layers = layers;
         o->layers[o->layer_count++] =
-                (IpcLayer){ .store = s, .number = number, .target = TAKE(copy) };
+                (IpcLayer){ .store = s, .number = number, .name = TAKE(own), .target = TAKE(copy) };
         return 0;
 }
 
@@ -37,6 +39,12 @@ const char *ipc_opener_target(const IpcOpener *o, const Store *s)
 {
         const IpcLayer *layer = ipc_opener_find(o, s);
         return layer ? layer->target : NULL;
+}
+
+const char *ipc_opener_name(const IpcOpener *o, const Store *s)
+{
+        const IpcLayer *layer = ipc_opener_find(o, s);
+        return layer ? layer->name : NULL;
 }
 
 bool ipc_opener_get_number(const IpcOpener *o, const Store *s, uint32_t *ret)
@@ -102,7 +110,7 @@ static int ipc_opener_open(
         if (r < 0)
                 return r;
         fd_take(&fd);
-        r = ipc_opener_add(o, s, opened.layer, opened.target[0] ? opened.target : NULL, err);
+        r = ipc_opener_add(o, s, opened.layer, name, opened.target[0] ? opened.target : NULL, err);
         if (r < 0)
                 return r;
         *ret = TAKE(s);
@@ -158,18 +166,20 @@ int ipc_opener_init(IpcOpener *o, int channel, Store *top, Err *err)
                 .opener = { .open = ipc_opener_open, .get_secret = ipc_opener_get_secret },
                 .channel = channel,
         };
-        return ipc_opener_add(o, top, 0, NULL, err);
+        return ipc_opener_add(o, top, 0, NULL, NULL, err);
 }
 
 int ipc_opener_know(IpcOpener *o, Store *s, uint32_t number, Err *err)
 {
-        return ipc_opener_add(o, s, number, NULL, err);
+        return ipc_opener_add(o, s, number, NULL, NULL, err);
 }
 
 void ipc_opener_done(IpcOpener *o)
 {
-        for (size_t i = 0; i < o->layer_count; i++)
+        for (size_t i = 0; i < o->layer_count; i++) {
+                free(o->layers[i].name);
                 free(o->layers[i].target);
+        }
         free(o->layers);
         o->layers = NULL;
         o->layer_count = 0;

@@ -14,6 +14,7 @@
 typedef struct IpcLayer {
         Store *store; /* borrowed, to be compared only */
         uint32_t number;
+        char *name;   /* owned; see ipc_opener_name() */
         char *target; /* owned; see ipc_opener_target() */
 } IpcLayer;
 
@@ -33,6 +34,9 @@ int ipc_opener_know(IpcOpener *o, Store *s, uint32_t number, Err *err);
 /* Where the file lies, when the name that led to it is a symbolic link and the broker tells of such. NULL: it did not
  * say so. Belongs to the opener. */
 const char *ipc_opener_target(const IpcOpener *o, const Store *s);
+
+/* The name that it was asked for, as the image says it. NULL: the top image, or not opened here. Belongs to the opener. */
+const char *ipc_opener_name(const IpcOpener *o, const Store *s);
 
 /* Under which number the broker knows the file of `s`. False: it was not opened here. */
 bool ipc_opener_get_number(const IpcOpener *o, const Store *s, uint32_t *ret);

@@ -69,10 +69,8 @@ static int qcow_classify_coded(const Qcow *q, uint64_t entry, Extent *ret)
 }
 
 /* Sectors are numbered by where the guest sees them. That is no store that decrypts, so it is coded, a cluster at a time. */
-static int qcow_classify_aes(const Qcow *q, uint64_t off, Extent *ret)
+static int qcow_classify_aes(uint64_t off, Extent *ret)
 {
-        if (!q->aes)
-                return -ENOKEY;
         ret->kind = EXTENT_CODED;
         /* No entry of a compressed cluster: that has the highest bit. */
         ret->cookie = off / QCOW_SECTOR;
@@ -83,6 +81,8 @@ static int qcow_read_aes(Node *n, const Extent *e, void *buf)
 {
         const Qcow *q = n->state;
 
+        if (!q->aes)
+                return -ENOKEY;
         int r = store_read_padded(n->store, buf, (size_t)e->len, e->pos);
         return r < 0 ? r : sector_cipher_decrypt(q->aes, e->off / QCOW_SECTOR, buf, (size_t)e->len);
 }
@@ -121,7 +121,7 @@ static int qcow_classify(Node *n, uint64_t off, uint64_t entry, Extent *ret)
         /* Past the end of the file are zeroes, as QEMU has it. */
         ret->pos = entry;
         if (q->header.crypt_method == QCOW_CRYPT_AES)
-                return qcow_classify_aes(q, off, ret);
+                return qcow_classify_aes(off, ret);
         ret->kind = EXTENT_DATA;
         ret->in_place = true;
         return 0;

@@ -38,8 +38,9 @@ static bool qcow2_run_add(Qcow2Run *run, const Extent *piece)
         } else {
                 if (piece->kind != e->kind || e->kind == EXTENT_CODED)
                         return false;
-                if (e->kind == EXTENT_DATA &&
-                    (piece->pos != e->pos + e->len || piece->in_place != e->in_place))
+                if (piece->store != e->store || piece->in_place != e->in_place)
+                        return false;
+                if ((e->kind == EXTENT_DATA || e->store) && piece->pos != e->pos + e->len)
                         return false;
                 e->len += piece->len;
         }
@@ -65,6 +66,15 @@ int qcow2_host_cluster(
         return *ret_is && pos != off ? -EIO : 0;
 }
 
+/* For a map, a place that is kept for zeroes, too. To those who read it would only part what is alike. */
+static void qcow2_tell_place(const Qcow2 *q, bool is, uint64_t pos, Extent *e)
+{
+        if (!is || !q->tells_places)
+                return;
+        e->store = q->data_store;
+        e->pos = pos;
+}
+
 static int qcow2_classify_plain(const Qcow2 *q, uint64_t off, uint64_t entry, Extent *ret)
 {
         uint64_t pos;
@@ -74,6 +84,7 @@ static int qcow2_classify_plain(const Qcow2 *q, uint64_t off, uint64_t entry, Ex
         if (r < 0)
                 return r;
         *ret = (Extent){ .off = off, .len = q->cluster_size };
+        qcow2_tell_place(q, is, pos, ret);
         if (entry & QCOW2_ENTRY_ZERO) {
                 /* Version 2 has no zero clusters: the bit is damage. */
                 if (q->header.version < 3)
@@ -108,9 +119,11 @@ static int qcow2_classify_extended(
                 return -EIO;
 
         *ret = (Extent){ .off = cluster + ((uint64_t)first << bits) };
+        pos += (uint64_t)first << bits;
+        qcow2_tell_place(q, is, pos, ret);
         if (allocated >> first & 1) {
                 ret->kind = EXTENT_DATA;
-                ret->pos = pos + ((uint64_t)first << bits);
+                ret->pos = pos;
                 alike = allocated;
         } else if (zero >> first & 1) {
                 ret->kind = EXTENT_HOLE;
@@ -166,10 +179,11 @@ static int qcow2_classify(const Qcow2 *q, uint64_t at, const be64 *entry, bool p
         if (r < 0)
                 return r;
         if (ret->kind == EXTENT_DATA) {
-                /* The data file could not be opened, or nobody has unlocked the image: what lies there cannot be had. */
-                if (!q->data_store)
-                        return q->host_store ? -ENOKEY : -EIO;
+                /* Without the data file what lies there cannot be had. While the image is locked there is no store either. */
+                if (!q->host_store)
+                        return -EIO;
                 ret->store = q->data_store;
+                ret->unproven = q->is_sparse;
                 ret->in_place = private && qcow2_is_in_place(q, e & QCOW2_ENTRY_POS, e);
                 if (q->aes)
                         qcow2_aes_extent(ret);

@@ -207,6 +207,22 @@ static int qcow2_open_for_writing(Node *n, Qcow2 *q, Err *err)
         return qcow2_read_header(n, q, err);
 }
 
+/* With clusters that were given out before anybody wrote to them, the holes of the file tell what was written. That they are many,
+ * and not two or three that were written in part, is seen by what the file takes. qemu-img looks there under about the same condition. */
+static int qcow2_look_for_holes(Node *n, Qcow2 *q, Err *err)
+{
+        StoreStat st = { 0 };
+
+        int r = store_get_stat(n->store, &st);
+        if (r < 0)
+                return err_set(err, -r, "cannot look at the file: %m");
+        q->tells_places = true;
+        uint64_t there = st.allocated / q->cluster_size;
+        q->is_sparse = div_round_up(q->file_size, q->cluster_size) >=
+                       u64_max(there + there / 9, there + 2);
+        return 0;
+}
+
 static int qcow2_open(Node *n, Opener *opener, Err *err)
 {
         Qcow2 *q = n->state;
@@ -237,6 +253,8 @@ static int qcow2_open(Node *n, Opener *opener, Err *err)
         r = qcow2_open_data_file(n, q, opener, err);
         if (r >= 0)
                 r = qcow2_unlock(n, opener, err);
+        if (r >= 0 && n->stays_locked)
+                r = qcow2_look_for_holes(n, q, err);
         if (r < 0 || !n->writable)
                 return r;
         return qcow2_writer_open(n, err);

@@ -243,6 +243,8 @@ typedef struct Qcow2 {
         Store *host_store; /* borrowed from the node: where whole clusters lie; NULL: not opened */
         Store *data_store; /* what guest data is read from and written to: host_store, or decrypted; NULL: not to be had */
         uint64_t file_size; /* of the store when it was opened */
+        bool tells_places;  /* the image stays locked: it is only described and mapped */
+        bool is_sparse; /* of such an image: so many clusters lie in holes that they were never written */
 
         uint64_t bitmap_count; /* 0: none that can be trusted */
         uint64_t bitmaps_pos, bitmaps_len;

@@ -28,6 +28,7 @@ static int raw_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
                 .store = n->store,
                 .pos = 0,
                 .in_place = true,
+                .unproven = true,
         };
         return 0;
 }

@@ -299,6 +299,7 @@ static int split_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
                 .len = p->len,
                 .store = p->store,
                 .in_place = true,
+                .unproven = true,
         };
         return 0;
 }

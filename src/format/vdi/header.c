@@ -123,6 +123,7 @@ static void vdi_set_geometry(Node *n, const VdiDiskHeader *d, uint64_t file_size
                 .place_max = room,
                 .places_on_disk = v->allocated,
                 .file_size = file_size,
+                .unproven = from_le32(d->image_type) == VDI_FIXED,
         };
         /* A disk is whole sectors, for VirtualBox and QEMU too. */
         n->size = round_up(from_le64(d->disk_size), VDI_SECTOR);

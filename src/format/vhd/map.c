@@ -181,6 +181,7 @@ int vhd_map(Node *n, uint64_t off, uint64_t len, Extent *ret)
                         .len = n->size,
                         .store = n->store,
                         .in_place = true,
+                        .unproven = true,
                 };
                 return 0;
         }

@@ -183,6 +183,7 @@ static int map_flat(const VmdkRun *run, Extent *ret)
                 .store = x->store,
                 .pos = x->pos,
                 .in_place = run->in_place,
+                .unproven = true,
         };
         return run->at < ret->len ? 0 : -EIO;
 }

@@ -106,6 +106,8 @@ static void test_where_a_link_leads(void **state)
         desk_answer_opened(&d, 2, "bbb");
         assert_int_equal(desk_ask(&d, a, "b", STORE_READ_ONLY, &b, NULL), 0);
         assert_string_equal(ipc_opener_target(&d.opener, a), "/vm/base.raw");
+        assert_non_null(ipc_opener_name(&d.opener, a));
+        assert_null(ipc_opener_name(&d.opener, d.top));
         assert_null(ipc_opener_target(&d.opener, b));
         assert_null(ipc_opener_target(&d.opener, d.top));
         assert_int_equal(mem_store_new(NULL, 512, &stranger), 0);

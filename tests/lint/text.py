@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """text.py ROOT: what every text file owes its reader.
 
-An SPDX line first (after #! in scripts, after #compdef for zsh; prose, man pages, files that have no comments, and what of debian/ is no script are free of it),
+An SPDX line first (after #! in scripts, after #compdef for zsh and after <?xml; prose, man pages, files that have no comments, and what of debian/ is no script are free of it),
 no word that marks something as unfinished, no path that exists on one machine only, no tabs (but in makefiles) or blanks at line ends in
 code.
 """
@@ -28,7 +28,7 @@ def complain(name, text):
     lines = text.split("\n")
     free = NO_SPDX.search(name) or (DEBIAN.search(name) and not lines[0].startswith("#!"))
     if name in WITH_SPDX_ANYWAY or not free:
-        at = 1 if lines[0].startswith(("#!", "#compdef ")) else 0
+        at = 1 if lines[0].startswith(("#!", "#compdef ", "<?xml ")) else 0
         if at >= len(lines) or SPDX not in lines[at]:
             yield f"{name}: line {at + 1} should be the SPDX line"
     for i, line in enumerate(lines, 1):

@@ -28,6 +28,7 @@ enum {
         DAEMON_READY_FD = 3,
         DAEMON_READY_FD_ELSE = 4,
         DAEMON_EXEC_FAILED = 127,
+        DAEMON_NODES_MAX = 8192,
 };
 
 static int daemon_append(DaemonCommand *c, char *word)
@@ -150,7 +151,8 @@ static _Noreturn void daemon_child(DaemonCommand *c, int ready, const sigset_t *
 /* Prints what came from rawviewd: the path of the view. mount(8) says itself, with -v, what is mounted where. */
 static bool daemon_read_answer(DaemonCommand *c, int fd)
 {
-        char answer[PATH_MAX + 1];
+        /* A path, and maybe the nodes of a loop device. */
+        char answer[PATH_MAX + DAEMON_NODES_MAX];
         size_t used = 0;
 
         while (used < sizeof(answer) - 1) {

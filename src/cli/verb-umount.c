@@ -7,6 +7,7 @@
 #include "base/safe-path.h"
 #include "cli/cli.h"
 #include "cli/daemon.h"
+#include "cli/loop-of-view.h"
 #include "cli/own-place.h"
 #include "cli/umount.h"
 #include "cli/view-look.h"
@@ -26,6 +27,8 @@
 enum {
         /* A stop that flushes much takes long; a daemon that has hung must not hold us for ever. */
         UMOUNT_WAIT_MS = 60 * 1000,
+        UMOUNT_TRIES = 30,
+        UMOUNT_TRY_MS = 100,
         /* "Writes to it", of QEMU's image locks. */
         UMOUNT_WRITER_BYTE = 101,
 };
@@ -105,6 +108,22 @@ static int umount_as_root(int folder, const char *name, UmountHow how, Err *err)
         if (errno == EBUSY)
                 return err_set(err, EBUSY, "the view is in use");
         return err_set(err, errno, "cannot unmount it: %m");
+}
+
+/* With the loop device of the view's own; udev, which looks at each that was written to, has it open for a moment more. */
+static int umount_with_loop(const MountEntry *e, int folder, UmountHow how, int limit_ms, Err *err)
+{
+        const char *name = strrchr(e->target, '/') + 1;
+        int released = how == UMOUNT_LAZY ? 0 : loop_of_view_release(e, limit_ms, err);
+
+        if (released < 0)
+                return released;
+        int r = umount_as_root(folder, name, how, err);
+        for (int i = 0; r == -EBUSY && released > 0 && i < UMOUNT_TRIES; i++) {
+                poll(NULL, 0, UMOUNT_TRY_MS);
+                r = umount_as_root(folder, name, how, err);
+        }
+        return r;
 }
 
 /* The daemon ends when it has flushed and closed the image. */
@@ -196,7 +215,7 @@ static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *er
         bool another = umount_leaves_another(e);
         if (look.condition == VIEW_STALE)
                 how = UMOUNT_LAZY;
-        r = geteuid() == 0 ? umount_as_root(folder, name, how, err)
+        r = geteuid() == 0 ? umount_with_loop(e, folder, how, limit_ms, err)
                            : umount_as_user(e->target, how == UMOUNT_LAZY, err);
         if (r >= 0 && look.condition == VIEW_STALE)
                 own_place_clean(folder, name);

@@ -63,6 +63,8 @@ static const ConfigKey config_keys[] = {
           .doc = "show the disk from this byte on" },
         { "View", "Size", "view-size", VALUE_SIZE, CONFIG_AT(size), .max = INT64_MAX,
           .doc = "show this many bytes only" },
+        { "View", "Loop", "loop", VALUE_BOOLEAN, CONFIG_AT(loop),
+          .doc = "attach a loop device to the view (root)" },
         { "View", "AllowOther", "allow-other", VALUE_WORD, CONFIG_AT(allow_other),
           .words = config_auto, .doc = "let other users in where allowed: auto, yes, no" },
         { "View", "Owner", "owner", VALUE_USER, CONFIG_AT(owner), CONFIG_AT(has_owner),

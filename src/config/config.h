@@ -59,6 +59,7 @@ typedef struct Config {
         bool writable, growable;
         char *overlay, *partition;
         uint64_t offset, size; /* size 0: to the end */
+        bool loop;             /* a loop device lies over the view */
         ConfigAuto allow_other;
         bool has_owner, has_group, has_mode;
         uid_t owner;

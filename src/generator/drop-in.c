@@ -84,6 +84,11 @@ static void putting_put_device_policy(Putting *p)
         fprintf(p->out, " %s\n", config_writes_image(c) ? "rw" : "r");
 }
 
+static bool putting_has_loop(const Putting *p)
+{
+        return p->drop_in->has_device_policy && p->drop_in->config->loop;
+}
+
 static void putting_put_unit(Putting *p)
 {
         const Config *c = p->drop_in->config;
@@ -97,6 +102,9 @@ static void putting_put_unit(Putting *p)
                 putting_put_folder_of(p, "Path", c->path);
         else if (putting_can_say(p, "Path", c->path))
                 putting_put_device(p);
+        /* A group of devices is known to systemd when its module is there. */
+        if (putting_has_loop(p))
+                fputs("Wants=modprobe@loop.service\nAfter=modprobe@loop.service\n", p->out);
         putting_put_folder_of(p, "MountPoint", c->mount_point);
         putting_put_folder_of(p, "KeyFile", c->key_file);
         putting_put_folder_of(p, "Overlay",
@@ -111,8 +119,12 @@ static void putting_put_service(Putting *p)
         const char *path = d->config->path;
         bool device = d->has_device_policy && drop_in_is_device(path) && unit_text_is_sayable(path);
 
-        if (device || d->credential)
+        bool loop = putting_has_loop(p);
+
+        if (device || loop || d->credential)
                 fputs("\n[Service]\n", p->out);
+        if (loop)
+                fputs("DeviceAllow=/dev/loop-control rw\nDeviceAllow=block-loop rw\n", p->out);
         if (device)
                 putting_put_device_policy(p);
         if (!d->credential)

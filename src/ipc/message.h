@@ -67,6 +67,7 @@ typedef struct MessageImage {
         char partition
                 [MESSAGE_PARTITION_MAX]; /* which one the view is: number, name or UUID; "": none */
         uint32_t writable, growable;
+        uint32_t loop;         /* a loop device will lie over the view */
         uint64_t offset, size; /* the window that the view is; size 0: to the end of the disk */
         uint32_t has_overlay;  /* MESSAGE_OVERLAY follows, and the image is only read */
         uint64_t cache_size;
@@ -116,9 +117,10 @@ typedef struct MessageError {
 
 /* Worker → supervisor: the image is open and sound. */
 typedef struct MessageSealed {
-        uint64_t size;     /* of the view */
-        uint32_t guessed;  /* raw because nothing else was recognised */
-        uint32_t repaired; /* it was not closed cleanly, and its driver made up for that */
+        uint64_t size;        /* of the view */
+        uint32_t sector_size; /* that a loop device must have; 512 where nothing says more */
+        uint32_t guessed;     /* raw because nothing else was recognised */
+        uint32_t repaired;    /* it was not closed cleanly, and its driver made up for that */
         /* Byte for byte and over its whole length the disk is the file of layer `plain` - 1; 0: it is no one file. */
         uint32_t plain;
         /* Of base/barrier.h: what keeps the worker in, and what the kernel does not have for it. */

@@ -12,6 +12,7 @@
 #include "supervisor/confined.h"
 #include "supervisor/image.h"
 #include "supervisor/look.h"
+#include "supervisor/loop-device.h"
 #include "supervisor/notify.h"
 #include "supervisor/passthrough.h"
 #include "supervisor/privileges.h"
@@ -66,9 +67,12 @@ static int manager_open_files(Manager *m, Err *err)
         const Config *c = m->config;
 
         m->phase = PHASE_TARGET;
-        int r = m->options->fuse_fd < 0
-                        ? target_open(c->mount_point, m->options->rule, &m->target, err)
-                        : adopt_connection(m->options->fuse_fd, &m->target, &m->mount, err);
+        int r = loop_device_check(c, m->options->fuse_fd >= 0, err);
+        if (r < 0)
+                return err_prefix(err, r, "%s", c->path);
+        r = m->options->fuse_fd < 0
+                    ? target_open(c->mount_point, m->options->rule, &m->target, err)
+                    : adopt_connection(m->options->fuse_fd, &m->target, &m->mount, err);
         if (r < 0)
                 return err_prefix(err, r, "%s", c->mount_point);
         m->subject.mount_point = m->target.path;
@@ -155,6 +159,7 @@ static int manager_open_image(Manager *m, Err *err)
                  c->partition ? c->partition : "");
         image->writable = c->writable;
         image->growable = c->growable;
+        image->loop = c->loop;
         image->offset = c->offset;
         image->size = c->size;
         image->has_overlay = c->overlay != NULL;
@@ -334,7 +339,8 @@ static int manager_start(Manager *m, Err *err)
         manager_log_repair(m);
         manager_log_passphrase(m);
         manager_log_sandbox(m);
-        r = privileges_reduce(PRIVILEGES_SEALED, m->options->pid_file, err);
+        r = privileges_reduce(m->config->loop ? PRIVILEGES_LOOP : PRIVILEGES_SEALED,
+                              m->options->pid_file, err);
         if (r >= 0)
                 r = manager_mount(m, err);
         if (r < 0)
@@ -342,6 +348,8 @@ static int manager_start(Manager *m, Err *err)
         r = manager_start_serving(m, err);
         if (r >= 0)
                 r = manager_look(m, err);
+        if (r >= 0)
+                r = loop_device_start(m, err);
         if (r < 0)
                 return err_prefix(err, r, "%s", m->config->path);
         mount_raise_readahead(&m->mount);
@@ -389,6 +397,7 @@ static int manager_serve(Manager *m, Err *err)
         else if (!m->worker_gone)
                 flushed = stop_view(m, &flush_err);
         pulse_end(m);
+        loop_holder_done(&m->loop);
         manager_unmount(m);
         passthrough_close(&m->mount, m->backing_id);
 
@@ -424,6 +433,7 @@ static void manager_done(Manager *m)
         pulse_end(m);
         if (m->worker.pid > 0 && m->mount.fuse_fd >= 0)
                 stop_by_force(m);
+        loop_holder_done(&m->loop);
         if (m->mount.id != 0)
                 manager_unmount(m);
         if (m->options->removes_mount_point && m->mount.id == 0)
@@ -451,6 +461,7 @@ int manager_run(Config *c, const ManagerOptions *options)
                 .overlay = OVERLAY_NONE,
                 .worker = WORKER_NONE,
                 .mount = MOUNT_NONE,
+                .loop = LOOP_HOLDER_NONE,
                 .pid_file = PID_FILE_NONE,
                 .signals = -1,
                 .hangups = -1,

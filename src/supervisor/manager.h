@@ -12,6 +12,7 @@
 #include "supervisor/event.h"
 #include "supervisor/exit.h"
 #include "supervisor/init.h"
+#include "supervisor/loop-holder.h"
 #include "supervisor/mount.h"
 #include "supervisor/overlay.h"
 #include "supervisor/pid-file.h"
@@ -61,6 +62,7 @@ struct Manager {
         Worker worker;
         Mount mount;
         Init init;
+        LoopHolder loop;
         int32_t backing_id; /* the kernel has the image's file under this number, and serves the view from it; 0: it has not */
         int signals; /* signalfd */
         int hangups; /* the same for SIGHUP, which is read by reload_run only */

@@ -71,6 +71,8 @@ int privileges_reduce(PrivilegeStage stage, const char *pid_file, Err *err)
                 /* Of other programs only systemd-ask-password may be started from here on, which needs none. */
                 capabilities_bound(0);
                 return privileges_keep(PRIVILEGES_TO_OPEN, err);
+        case PRIVILEGES_LOOP:
+                return privileges_keep(PRIVILEGES_TO_SERVE | CAPABILITY_BIT(CAP_DAC_OVERRIDE), err);
         case PRIVILEGES_SEALED:
                 break;
         }

@@ -11,7 +11,8 @@
 typedef enum PrivilegeStage {
         PRIVILEGES_STARTING, /* files are opened, the worker is started */
         PRIVILEGES_SPAWNED,  /* the worker is there, and asks for what the image names */
-        PRIVILEGES_SEALED,   /* all is open: mounting, looking at the view, ending it */
+        PRIVILEGES_LOOP, /* all is open but a loop device over the view, which may be another user's */
+        PRIVILEGES_SEALED, /* all is open: mounting, looking at the view, ending it */
 } PrivilegeStage;
 
 /* `pid_file`: that will be written and removed, or NULL. */

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-journal.h>
 #include <systemd/sd-login.h>
+#include <unistd.h>
 
 static int ready_write_pid_file(Manager *m, Err *err)
 {
@@ -36,6 +37,10 @@ static int ready_tell_command(Manager *m, Err *err)
                 return 0;
 
         int n = dprintf(fd, "%s\n", m->target.path);
+        char node[32];
+        for (unsigned i = 0; n >= 0 && loop_holder_get_node(&m->loop, i, node); i++)
+                if (access(node, F_OK) == 0)
+                        n = dprintf(fd, "%s\n", node);
         if (n < 0)
                 return err_set(err, errno, "nobody waits for the view any more: %m");
         return 0;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "supervisor/look.h"
+#include "supervisor/loop-device.h"
 #include "supervisor/loops.h"
 #include "supervisor/notify.h"
 #include "supervisor/status.h"
@@ -262,6 +263,7 @@ static int stop_in_order(Manager *m, Err *err)
         Err ignored = { "" };
         StopUsers users;
 
+        loop_device_release(m, STOP_FLUSH_MS);
         stop_find_users(m, &users);
         int flushed = stop_flush(m, &users, err);
         if (stop_is_silent(m))

@@ -134,6 +134,10 @@ static void watch_take_sealed(Manager *m, const MessageSealed *sealed)
                 watch_take_violation(m, "its disk is a file that was never opened");
                 return;
         }
+        if (sealed->sector_size != 512 && sealed->sector_size != 4096) {
+                watch_take_violation(m, "the size of its sectors is none");
+                return;
+        }
         m->sealed = *sealed;
         m->subject.format = m->sealed.format;
         m->stage = STAGE_SEALED;

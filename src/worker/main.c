@@ -82,6 +82,9 @@ static int worker_seal(Worker *w, Err *err)
 
         m.sealed.size =
                 w->shown.window.is_part ? w->shown.window.len : node_get_size(w->shown.node);
+        m.sealed.sector_size = w->image.image.loop
+                                       ? window_get_sector_size(&w->shown.window, w->shown.node)
+                                       : WINDOW_SECTOR_SIZE;
         m.sealed.guessed = w->shown.guessed;
         m.sealed.repaired = w->shown.node->repaired;
         m.sealed.plain = w->shown.plain;

@@ -58,3 +58,32 @@ int window_choose(const MessageImage *image, Node *n, Window *ret, Err *err)
         *ret = (Window){ .is_part = true, .start = image->offset, .len = len };
         return 0;
 }
+
+typedef struct WindowReader {
+        Node *node;
+        uint64_t start;
+} WindowReader;
+
+static int window_read_within(void *arg, void *buf, size_t len, uint64_t off)
+{
+        const WindowReader *reader = arg;
+        return node_read(reader->node, buf, len, reader->start + off);
+}
+
+uint32_t window_get_sector_size(const Window *w, Node *n)
+{
+        WindowReader reader = { .node = n, .start = w->start };
+        PartitionSource source = {
+                .read = window_read_within,
+                .arg = &reader,
+                .size = w->is_part ? w->len : node_get_size(n),
+        };
+        _cleanup_free_ PartitionTable *table = NULL;
+
+        if (partition_table_read(&source, &table, NULL) < 0)
+                return WINDOW_SECTOR_SIZE;
+        return table->scheme == PARTITION_SCHEME_GPT &&
+                               table->sector_size == WINDOW_LARGE_SECTOR_SIZE
+                       ? WINDOW_LARGE_SECTOR_SIZE
+                       : WINDOW_SECTOR_SIZE;
+}

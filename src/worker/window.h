@@ -18,5 +18,13 @@ typedef struct Window {
         bool table_is_damaged; /* what was read is what is left of it */
 } Window;
 
+enum {
+        WINDOW_SECTOR_SIZE = 512,
+        WINDOW_LARGE_SECTOR_SIZE = 4096,
+};
+
 /* The text of an error begins with what is wrong. */
 int window_choose(const MessageImage *image, Node *n, Window *ret, Err *err);
+
+/* In which a partition table in the window counts; WINDOW_SECTOR_SIZE where there is none, or one that cannot be. */
+uint32_t window_get_sector_size(const Window *w, Node *n);

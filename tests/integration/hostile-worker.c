@@ -46,7 +46,7 @@ static void guest_say_bytes(Guest *g, const void *bytes, size_t len)
 
 static void guest_say_sealed(Guest *g, const char *format)
 {
-        Message m = { .kind = MESSAGE_SEALED, .sealed.size = g->size };
+        Message m = { .kind = MESSAGE_SEALED, .sealed.size = g->size, .sealed.sector_size = 512 };
 
         snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", format);
         m.sealed.barriers = m.sealed.barriers_lacking = UINT32_MAX;

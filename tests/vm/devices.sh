@@ -58,6 +58,40 @@ test_names() {
     ok "names come and go with the loop device, and start nothing"
 }
 
+# One of the view's own: what start and mount promise is there when they return, which nobody settles here.
+test_own_loop() {
+    local node out
+    describe own '[Image]' "Path=$images/web.qcow2" '[View]' MountPoint=/run/rawview/own Loop=yes
+    systemctl daemon-reload
+    start own
+    node=$(losetup --noheadings --output NAME --associated /run/rawview/own)
+    is "$(readlink -f $names/own)" "$node" "the disk"
+    is "$(readlink -f $names/own-part2)" "${node}p2" "the second partition"
+    cmp --ignore-initial=0:1048576 --bytes=4194304 $names/own-part1 $images/known.raw || fail "the first partition"
+    has "$(systemctl status --no-pager own 2>/dev/null; property own StatusText)" "$node" "the status"
+    stop own
+    is "$(losetup --noheadings --associated /run/rawview/own)" "" "the loop device after a stop"
+    is "$(links)" '' "names after a stop"
+
+    : >/run/rawview/own
+    out=$(rawview mount --loop $images/web.qcow2 /run/rawview/own) || fail "rawview mount --loop"
+    node=$(sed -n 2p <<<"$out")
+    is "$out" "$(printf '%s\n' /run/rawview/own "$node" "${node}p1" "${node}p2")" "what is printed"
+    is "$(device_property "${node}p2" UDISKS_NAME)" own-part2 "what udev knows"
+    rawview umount /run/rawview/own || fail "rawview umount with a loop device"
+    is "$(losetup --noheadings --associated /run/rawview/own)" "" "the loop device after umount"
+
+    # Sectors of 4096 bytes, as the table in the view has them.
+    out=$(rawview mount --loop $images/large.qcow2 /run/rawview/own) || fail "large sectors"
+    node=$(sed -n 2p <<<"$out")
+    is "$(blockdev --getss "$node") $(sed 1,2d <<<"$out")" "4096 ${node}p1" "large sectors"
+    is "$(readlink -f $names/own-part1)" "${node}p1" "a partition in large sectors"
+    rawview umount /run/rawview/own || fail "rawview umount"
+    rm /etc/rawview/own.image
+    systemctl daemon-reload
+    ok "a loop device of the view's own, with partitions and names"
+}
+
 # Loop devices over all that is no view of root's, and over what only looks like one.
 test_no_names() {
     local plain spoof users
@@ -210,6 +244,7 @@ describe web '[Image]' "Path=$images/web.qcow2" '[View]' 'MountPoint=/run/rawvie
 systemctl daemon-reload
 start web
 test_names
+test_own_loop
 test_no_names
 test_hostile_name
 test_stuck

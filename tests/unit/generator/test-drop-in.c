@@ -19,7 +19,7 @@
 typedef struct Case {
         const char *name, *path, *mount_point, *key_file, *overlay;
         char *allowed[3];
-        bool no_fail, writable;
+        bool no_fail, writable, loop;
         DropIn more; /* all but config and source */
         const char *source;
         int r;
@@ -68,6 +68,14 @@ static const Case cases[] = {
           .more = { .has_device_policy = true },
           .text = HEAD SOURCE "RequiresMountsFor=\"/run/rawview\"\nRequiresMountsFor=\"/srv\"\n"
                               "\n[Service]\nDeviceAllow=\"/dev/vda\" r\n" },
+        { "a loop device", "/srv/web.qcow2", "/run/rawview/web", .no_fail = true, .loop = true,
+          .more = { .has_device_policy = true },
+          .text = HEAD SOURCE "RequiresMountsFor=\"/srv\"\nWants=modprobe@loop.service\n"
+                              "After=modprobe@loop.service\nRequiresMountsFor=\"/run/rawview\"\n"
+                              "\n[Service]\nDeviceAllow=/dev/loop-control rw\n"
+                              "DeviceAllow=block-loop rw\n" },
+        { "a loop device, for a user", "/srv/web.qcow2", .no_fail = true, .loop = true,
+          .text = HEAD SOURCE "RequiresMountsFor=\"/srv\"\n" },
         { "a device, for a user", "/dev/vda", "/run/user/1/web", .no_fail = true,
           .more = { .has_device_units = true },
           .text = HEAD SOURCE "BindsTo=dev-vda.device\nAfter=dev-vda.device\n"
@@ -107,6 +115,7 @@ static void case_run(const Case *t)
                 .allowed_paths = t->allowed[0] ? (char **)t->allowed : NULL,
                 .no_fail = t->no_fail,
                 .writable = t->writable,
+                .loop = t->loop,
         };
         _cleanup_free_ char *text = NULL;
         Err warning = { "" }, err = { "" };

@@ -88,6 +88,7 @@ static void test_stages(void **state)
                 { "starting", PRIVILEGES_STARTING, NULL, TO_START, TO_START },
                 { "spawned", PRIVILEGES_SPAWNED, NULL, TO_OPEN, 0 },
                 { "sealed", PRIVILEGES_SEALED, NULL, TO_SERVE, 0 },
+                { "a loop device to come", PRIVILEGES_LOOP, NULL, TO_SERVE | DAC_OVERRIDE, 0 },
                 { "a pid file", PRIVILEGES_SEALED, in_ours, TO_SERVE, 0 },
                 { "a pid file in /", PRIVILEGES_SEALED, "/pid", TO_SERVE, 0 },
                 { "nowhere", PRIVILEGES_SEALED, "/nowhere/pid", TO_SERVE, 0 },

@@ -131,8 +131,10 @@ static void test_each_word_has_its_time(void **state)
         for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
                 Rig rig;
                 Message message = { .kind = cases[c].kind };
-                if (cases[c].kind == MESSAGE_SEALED)
+                if (cases[c].kind == MESSAGE_SEALED) {
                         strcpy(message.sealed.format, "raw");
+                        message.sealed.sector_size = 512;
+                }
                 if (cases[c].kind == MESSAGE_SECRET_WANTED)
                         strcpy(message.secret_wanted.what, "luks");
                 if (cases[c].kind == MESSAGE_CHANGE)
@@ -237,6 +239,7 @@ static void test_sealed_and_done_are_kept(void **state)
 
         rig_start(&rig, STAGE_OPENING, -1);
         sealed.sealed.size = 4096;
+        sealed.sealed.sector_size = 4096;
         strcpy(sealed.sealed.format, "qcow2");
         rig_say(&rig, &sealed);
         assert_int_equal(rig.m.stage, STAGE_SEALED);
@@ -260,7 +263,11 @@ static void test_a_disk_that_is_a_file(void **state)
         } cases[] = { { 0, true }, { 1, true }, { 2, false }, { UINT32_MAX, false } };
 
         for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
-                Message sealed = { .kind = MESSAGE_SEALED, .sealed.plain = cases[c].plain };
+                Message sealed = {
+                        .kind = MESSAGE_SEALED,
+                        .sealed.plain = cases[c].plain,
+                        .sealed.sector_size = 512,
+                };
                 Rig rig;
 
                 rig_start(&rig, STAGE_OPENING, -1);
@@ -287,20 +294,26 @@ static void test_nonsense_ends_the_worker(void **state)
         rig_end(&rig);
 }
 
-static void test_names_of_formats(void **state)
+static void test_names_of_formats_and_sectors(void **state)
 {
         static const struct {
                 const char *name;
+                uint32_t sector_size;
                 bool allowed;
         } cases[] = {
-                { "qcow2", true },    { "luks-2", true },
-                { "", false },        { "x\nMAINPID=1\nREADY=1", false },
-                { "\033[2J", false }, { "QCOW2", false },
+                { "qcow2", 512, true },    { "luks-2", 4096, true },
+                { "", 512, false },        { "x\nMAINPID=1\nREADY=1", 512, false },
+                { "\033[2J", 512, false }, { "QCOW2", 512, false },
+                { "raw", 0, false },       { "raw", 1024, false },
+                { "raw", 511, false },     { "raw", UINT32_MAX, false },
         };
 
         for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
                 Rig rig;
-                Message sealed = { .kind = MESSAGE_SEALED };
+                Message sealed = {
+                        .kind = MESSAGE_SEALED,
+                        .sealed.sector_size = cases[c].sector_size,
+                };
                 rig_start(&rig, STAGE_OPENING, -1);
                 strcpy(sealed.sealed.format, cases[c].name);
                 rig_say(&rig, &sealed);
@@ -565,7 +578,7 @@ int main(void)
                 cmocka_unit_test(test_sealed_and_done_are_kept),
                 cmocka_unit_test(test_a_disk_that_is_a_file),
                 cmocka_unit_test(test_nonsense_ends_the_worker),
-                cmocka_unit_test(test_names_of_formats),
+                cmocka_unit_test(test_names_of_formats_and_sectors),
                 cmocka_unit_test(test_failures_have_words),
                 cmocka_unit_test(test_changes_are_answered_once),
                 cmocka_unit_test(test_a_flood_of_faults),

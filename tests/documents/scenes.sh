@@ -80,3 +80,76 @@ scene_backup()
     qemu-img convert -f raw -O qcow2 disk web.qcow2
     rm disk
 }
+
+# evidence_disk FILE: the disk of a guest in which the plans were deleted.
+evidence_disk()
+{
+    disk "$1"
+    debugfs -w -R 'rm /home/web/plans.txt' "$1?offset=1048576" 2>/dev/null
+}
+
+acquire()
+{
+    ewfacquire -q -u -c fast -t case-17 -C 17 -D 'disk of web' -E 1 -e 'alice' -N none -S 1400MiB "$1" >/dev/null 2>&1
+    rm "$1"
+}
+
+scene_evidence()
+{
+    evidence_disk disk.raw
+    acquire disk.raw
+}
+
+scene_pieces()
+{
+    disk disk
+    split --bytes=20M --numeric-suffixes=1 --suffix-length=3 disk disk.
+    rm disk
+}
+
+# Two partitions: the guest's, and NTFS with a file in it.
+scene_ntfs()
+{
+    evidence_disk disk.raw
+    truncate -s 96M disk.raw
+    echo 'start=131072, type=7' | sfdisk --quiet --append disk.raw
+    truncate -s 32M ntfs
+    mkntfs -q -F -L data ntfs 65536 >/dev/null 2>&1
+    echo 'what was found' >report.txt
+    ntfscp -q ntfs report.txt report.txt
+    dd if=ntfs of=disk.raw bs=1M seek=64 conv=notrunc status=none
+    rm ntfs report.txt
+    acquire disk.raw
+}
+
+# A journal that wants to be replayed: a copy of a file system that is mounted.
+scene_dirty()
+{
+    disk disk
+    mkdir mnt
+    mount -o loop,offset=1048576 disk mnt
+    echo 'other plans' >mnt/home/web/plans.txt
+    sync mnt/home/web/plans.txt
+    cp --sparse=always disk copy
+    umount mnt
+    qemu-img convert -f raw -O qcow2 copy case-17.qcow2
+    rm -r mnt disk copy
+}
+
+scene_snapshots()
+{
+    disk disk
+    qemu-img convert -f raw -O qcow2 disk case-17.qcow2
+    qemu-img snapshot -c monday case-17.qcow2
+    debugfs -w -R 'rm /home/web/plans.txt' 'disk?offset=1048576' 2>/dev/null
+    debugfs -w -R 'write /proc/version home/web/rootkit' 'disk?offset=1048576' 2>/dev/null >&2
+    qemu-img convert -n -f raw -O qcow2 disk case-17.qcow2
+    rm disk
+}
+
+scene_vhdx()
+{
+    python3 "$RECIPES/mkimage.py" "$RECIPES/good-vhdx-log-replay.recipe" made
+    mv made/disk case-17.vhdx
+    rm -r made
+}

@@ -20,6 +20,7 @@ int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_map(int argc, char **argv);
 int verb_mount(int argc, char **argv);
+int verb_partitions(int argc, char **argv);
 int verb_umount(int argc, char **argv);
 
 /* Without a verb: argv[0] is the program. With -o it is mount(8) that calls, and gets its exit statuses. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/confined.h"
 
+#include "base/barrier.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include "ipc/channel.h"
 
@@ -11,6 +13,22 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+
+int confined_enter(const char *file, const SandboxOptions *options, Err *err)
+{
+        char text[BARRIER_TEXT_MAX];
+        SandboxReport report;
+
+        int r = sandbox_enter(options, &report, err);
+        if (r < 0)
+                return r;
+        log_line(LOG_LEVEL_DEBUG, "%s: around the process that reads it: %s", file,
+                 barrier_list(report.applied, text));
+        if (report.lacking != 0)
+                log_line(LOG_LEVEL_DEBUG, "%s: the kernel does not have for it: %s", file,
+                         barrier_list(report.lacking, text));
+        return 0;
+}
 
 static _Noreturn void confined_child(const ConfinedTask *task, int channel, pid_t parent)
 {

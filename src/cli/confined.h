@@ -7,6 +7,7 @@
 #pragma once
 
 #include "broker/broker.h"
+#include "sandbox/sandbox.h"
 
 #include <sys/types.h>
 
@@ -18,6 +19,9 @@ typedef struct ConfinedTask {
         int (*run)(void *arg, int channel, pid_t parent);
         void *arg;
 } ConfinedTask;
+
+/* For `run`: into the sandbox, and a line for -v about what is around the process now. */
+int confined_enter(const char *file, const SandboxOptions *options, Err *err);
 
 /* Returns the child's exit status, or CLI_FAILURE with a line why there is none. */
 int confined_run(const ConfinedTask *task);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/image.h"
 
-#include "base/barrier.h"
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "base/safe-path.h"
 #include "block/chain.h"
 #include "block/limits.h"
@@ -38,22 +36,11 @@ static void image_done(Image *i)
 static int image_confine(ImageTask *t, int channel, pid_t parent, Err *err)
 {
         const int keep[] = { t->fd, channel };
-        const char *file = t->request->file;
-        char text[BARRIER_TEXT_MAX];
-        SandboxReport report;
 
         t->sandbox.keep = keep;
         t->sandbox.keep_count = sizeof(keep) / sizeof(keep[0]);
         t->sandbox.parent = parent;
-        int r = sandbox_enter(&t->sandbox, &report, err);
-        if (r < 0)
-                return r;
-        log_line(LOG_LEVEL_DEBUG, "%s: around the process that reads it: %s", file,
-                 barrier_list(report.applied, text));
-        if (report.lacking != 0)
-                log_line(LOG_LEVEL_DEBUG, "%s: the kernel does not have for it: %s", file,
-                         barrier_list(report.lacking, text));
-        return 0;
+        return confined_enter(t->request->file, &t->sandbox, err);
 }
 
 static int image_parse(const ImageTask *t, int channel, Image *i, Err *err)
@@ -84,6 +71,7 @@ static int image_parse(const ImageTask *t, int channel, Image *i, Err *err)
                 .only_top = !request->with_chain,
                 .cache = i->cache,
         };
+        i->fd = t->fd;
         r = chain_open(&chain, top, &i->node, err);
         if (r >= 0)
                 TAKE(top);
@@ -99,6 +87,8 @@ static int image_look(void *arg, int channel, pid_t parent)
 
         /* While files can still be opened; without ciphers an image that wants one says so. */
         (void)crypto_start(NULL);
+        if (t->request->prepare)
+                t->request->prepare();
         int r = image_confine(t, channel, parent, &err);
         if (r >= 0)
                 r = image_parse(t, channel, &image, &err);

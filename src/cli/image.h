@@ -23,7 +23,8 @@ typedef struct ImageRequest {
         bool stay_locked; /* see NodeOptions */
         bool with_chain; /* with all files that it names; else `file` and, where the format needs them, the pieces of the same
                             image */
-        bool require_sandbox; /* fail when the kernel lacks a part of it */
+        void (*prepare)(void); /* what the child does before it is confined; may be NULL */
+        bool require_sandbox;  /* fail when the kernel lacks a part of it */
 } ImageRequest;
 
 /* Of the child. */
@@ -31,6 +32,7 @@ typedef struct Image {
         Node *node;
         Cache *cache;
         IpcOpener opener; /* has opened all but the top */
+        int fd;           /* of the top; its store's */
 } Image;
 
 /* In the child: says what there is to say and returns the exit status. */

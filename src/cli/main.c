@@ -30,6 +30,8 @@ static const Verb verbs[] = {
           "print where each part of a disk lies" },
         { "check", verb_check, (char *)"rawview check", "rawview check [OPTIONS] IMAGE",
           "look for damage in an image, and repair it" },
+        { "partitions", verb_partitions, (char *)"rawview partitions",
+          "rawview partitions [OPTIONS] IMAGE", "list the partitions of a disk" },
         { NULL },
 };
 

@@ -99,6 +99,10 @@ static const FilterRule filter_rules[] = {
         { SCMP_SYS(fcntl), SCMP_ACT_ALLOW, SCMP_A1_64(SCMP_CMP_EQ, F_DUPFD_CLOEXEC) },
         { SCMP_SYS(fcntl), SCMP_ACT_ALLOW, SCMP_A1_64(SCMP_CMP_EQ, F_GETFD) },
         { SCMP_SYS(fcntl), SCMP_ACT_ALLOW, SCMP_A1_64(SCMP_CMP_EQ, F_GETFL) },
+        /* libblkid asks for no readahead; it can live without. */
+        { SCMP_SYS(fadvise64), SCMP_ACT_ERRNO(EINVAL) },
+        { SCMP_SYS(fadvise64_64), SCMP_ACT_ERRNO(EINVAL) },
+        { SCMP_SYS(arm_fadvise64_64), SCMP_ACT_ERRNO(EINVAL) },
         /* glibc looks at /proc/sys/vm/overcommit_memory before it gives memory of a thread back, with just these flags.
          * It can live without: nothing is opened. All other opening ends the process. */
         { SCMP_SYS(openat), SCMP_ACT_ERRNO(EACCES), SCMP_A2_64(SCMP_CMP_EQ, O_RDONLY | O_CLOEXEC) },

@@ -30,7 +30,7 @@ STRICT=
 [[ $AROUND != *no-dump* ]] || STRICT=yes
 
 VERBS=("info top.qcow2" "info --backing-chain top.qcow2" "info --backing-chain --output=json data.qcow2"
-    "check top.qcow2" "check -r all leaky.qcow2")
+    "check top.qcow2" "check -r all leaky.qcow2" "partitions --json -f raw data.raw")
 
 step "the barriers are the worker's"
 up view -v -f raw disk.raw mp

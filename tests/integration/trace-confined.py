@@ -12,8 +12,8 @@ import sys
 LINE = re.compile(r"(\d+)\s+(\w+)\((.*)")
 READS = {"read", "pread64", "readv", "preadv", "preadv2", "mmap", "sendfile", "splice", "copy_file_range"}
 BEHIND = set(
-    """brk clock_gettime close exit exit_group fallocate fcntl fdatasync fstat fsync ftruncate futex getrandom ioctl lseek madvise
-    mmap mprotect mremap munmap newfstatat poll pread64 pwrite64 recvmsg rt_sigaction rt_sigprocmask sched_getaffinity
+    """brk clock_gettime close exit exit_group fadvise64 fallocate fcntl fdatasync fstat fsync ftruncate futex getrandom ioctl lseek madvise
+    mmap mprotect mremap munmap newfstatat poll pread64 pwrite64 read recvmsg rt_sigaction rt_sigprocmask sched_getaffinity
     sendmsg sysinfo write""".split()
 )
 BROKER = set(

@@ -53,6 +53,7 @@ LIBRARIES = {
     "bzlib.h": {"codec"},
     "lzma.h": {"codec"},
     "zstd": {"format"},
+    "blkid/": {"cli"},
     "seccomp.h": {"sandbox"},
     "gcrypt.h": {"crypto"},
     "linux/landlock.h": {"sandbox"},

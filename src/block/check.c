@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block/check.h"
 
+#include "base/bits.h"
 #include "block/node.h"
 
 #include <errno.h>
@@ -26,6 +27,8 @@ int node_check(Node *n, CheckReport *report)
                 .repair = report->repair,
                 .tell = report->tell,
                 .arg = report->arg,
+                .progress = report->progress,
+                .listener = report->listener,
         };
         int r = node_check_allowed(n, report);
         if (r < 0)
@@ -81,6 +84,26 @@ void check_tell(CheckReport *report, const char *fmt, ...)
         va_start(args, fmt);
         check_tell_list(report, fmt, args);
         va_end(args);
+}
+
+void check_begin_pass(CheckReport *report, const char *pass, uint64_t whole)
+{
+        report->pass = pass;
+        report->whole = whole;
+        report->base = 0;
+}
+
+void check_begin_part(CheckReport *report, uint64_t base)
+{
+        report->base = base;
+}
+
+/* What is estimated beforehand may turn out to be more. */
+void check_step(const CheckReport *report, uint64_t done)
+{
+        if (report->progress && report->whole > 0)
+                report->progress(report->listener, report->pass,
+                                 u64_min(report->base + done, report->whole), report->whole);
 }
 
 int check_refuse_unclean(const CheckReport *report, Err *err)

@@ -25,6 +25,14 @@ struct CheckReport {
         /* Gets one sentence for each finding, without a newline, valid during the call. NULL: nobody listens. */
         void (*tell)(void *arg, const char *text);
         void *arg;
+        /* Hears now and then how far one pass over the tables has come; a repair makes several. Called once for each table or
+         * so: the listener looks at the clock. NULL: nobody listens. */
+        void (*progress)(void *listener, const char *pass, uint64_t done, uint64_t whole);
+        void *listener;
+
+        /* The pass; see check_begin_pass(). */
+        const char *pass;
+        uint64_t whole, base;
 
         /* What is wrong with the image; after a repair, what is still wrong. */
         uint64_t corruptions, leaks;
@@ -46,6 +54,15 @@ int node_check(Node *n, CheckReport *report);
 void check_corruption(CheckReport *report, const char *fmt, ...)
         __attribute__((format(printf, 2, 3)));
 void check_leak(CheckReport *report, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* For drivers: another pass begins, of `whole` steps, which is "checking" or "repairing" the image. */
+void check_begin_pass(CheckReport *report, const char *pass, uint64_t whole);
+
+/* For drivers: a part of the pass begins, at step `base`. */
+void check_begin_part(CheckReport *report, uint64_t base);
+
+/* For drivers: so many steps of the part have been made. */
+void check_step(const CheckReport *report, uint64_t done);
 
 /* For drivers: a sentence that counts nothing. */
 void check_tell(CheckReport *report, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -49,6 +49,7 @@ static int flat_check_walk(FlatCheck *c, FlatVisit visit)
                                 return r;
                 }
                 index += count;
+                check_step(c->report, index);
         }
         return 0;
 }
@@ -158,6 +159,7 @@ int flat_check_look(FlatCheck *c)
         if (c->has_missing)
                 check_corruption(c->report, "ERROR the file ends before entry %" PRIu64 " of %s",
                                  flat_present(f), f->kind->table);
+        check_begin_pass(c->report, "checking", c->flat->count);
         r = flat_check_walk(c, flat_look_at);
         if (r < 0)
                 return r;
@@ -262,6 +264,7 @@ int flat_check_mend(FlatCheck *c, uint64_t limit)
 {
         c->limit = limit;
         memset(c->seen, 0, (size_t)div_round_up(c->room, 8));
+        check_begin_pass(c->report, "repairing", c->flat->count);
         int r = flat_check_walk(c, flat_mend_at);
         /* What the cache has of the table is no longer what the file has. */
         cache_drop_owner(c->node->cache, c->node);

@@ -6,6 +6,7 @@
 #include "cli/check-print.h"
 #include "cli/cli.h"
 #include "cli/image.h"
+#include "cli/progress.h"
 #include "config/config.h"
 
 #include <errno.h>
@@ -22,12 +23,14 @@ enum {
 typedef struct CheckOptions {
         Config image; /* format, force_share */
         CheckRepair repair;
-        bool json, require_sandbox, verbose, help;
+        ProgressWish progress;
+        bool json, quiet, require_sandbox, verbose, help;
 } CheckOptions;
 
 typedef struct CheckWork {
         const CheckOptions *options;
         const char *file;
+        Progress progress;
 } CheckWork;
 
 static int check_print_help(void)
@@ -41,6 +44,8 @@ static int check_print_help(void)
              "  -U, --force-share   look although another program may be writing\n"
              "  -r, --repair=WHAT   repair leaks, or all that can be repaired\n"
              "      --output=FORM   human (the default) or json, with qemu-img's keys\n"
+             "  -p, --progress      say how far it is, as is the default at a terminal\n"
+             "  -q, --quiet         print nothing but errors and JSON\n"
              "      --require-sandbox  fail when the kernel lacks a part of the sandbox\n"
              "  -v, --verbose       say what keeps the process in that reads the image\n"
              "  -h, --help          this text\n"
@@ -52,7 +57,15 @@ static int check_print_help(void)
 
 static void check_print_finding(void *arg, const char *text)
 {
-        fprintf(arg, "%s\n", text);
+        CheckWork *work = arg;
+
+        progress_wipe(&work->progress);
+        puts(text);
+}
+
+static void check_print_progress(void *listener, const char *pass, uint64_t done, uint64_t whole)
+{
+        progress_show(listener, pass, done, whole);
 }
 
 static int check_status(const CheckReport *report)
@@ -64,16 +77,20 @@ static int check_status(const CheckReport *report)
 
 static int check_work(Image *image, void *arg)
 {
-        const CheckWork *work = arg;
+        CheckWork *work = arg;
         const char *format = image->node->format->name;
         /* In JSON the sentences would not be JSON. */
         CheckReport report = {
                 .repair = work->options->repair,
-                .tell = work->options->json ? NULL : check_print_finding,
-                .arg = stdout,
+                .tell = work->options->json || work->options->quiet ? NULL : check_print_finding,
+                .arg = work,
+                .progress = check_print_progress,
+                .listener = &work->progress,
         };
 
+        progress_unwatch_signals();
         int r = node_check(image->node, &report);
+        progress_wipe(&work->progress);
         if (r == -EOPNOTSUPP && !image->node->format->check) {
                 log_line(LOG_LEVEL_ERROR, "%s: This image format does not support checks",
                          work->file);
@@ -85,7 +102,7 @@ static int check_work(Image *image, void *arg)
         }
         if (work->options->json)
                 check_print_json(&report, work->file, format);
-        else
+        else if (!work->options->quiet)
                 check_print_human(&report);
         return cli_end(check_status(&report));
 }
@@ -106,7 +123,11 @@ static int check_run(const CheckOptions *options, const char *file)
 
         if (options->verbose)
                 log_open("rawview", LOG_LEVEL_DEBUG);
-        return image_run(&request, check_work, &work);
+        progress_init(&work.progress, options->progress, file);
+        progress_watch_signals(&work.progress);
+        int status = image_run(&request, check_work, &work);
+        progress_done(&work.progress);
+        return status;
 }
 
 static int check_set(CheckOptions *options, const char *name, const char *value)
@@ -140,6 +161,8 @@ static int check_parse(CheckOptions *options, int argc, char **argv)
                 { "force-share", no_argument, NULL, 'U' },
                 { "repair", required_argument, NULL, 'r' },
                 { "output", required_argument, NULL, OPTION_OUTPUT },
+                { "progress", no_argument, NULL, 'p' },
+                { "quiet", no_argument, NULL, 'q' },
                 { "require-sandbox", no_argument, NULL, OPTION_REQUIRE_SANDBOX },
                 { "verbose", no_argument, NULL, 'v' },
                 { "help", no_argument, NULL, 'h' },
@@ -147,7 +170,8 @@ static int check_parse(CheckOptions *options, int argc, char **argv)
         };
         int status = CLI_OK;
 
-        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Ur:vh", known, NULL)) >= 0;)
+        for (int c;
+             status == CLI_OK && (c = getopt_long(argc, argv, "f:Ur:pqvh", known, NULL)) >= 0;)
                 switch (c) {
                 case 'f':
                         status = check_set(options, "format", optarg);
@@ -163,6 +187,14 @@ static int check_parse(CheckOptions *options, int argc, char **argv)
                         if (!options->json && strcmp(optarg, "human") != 0)
                                 return cli_usage("check", "--output=%s is neither human nor json",
                                                  optarg);
+                        break;
+                case 'p':
+                        options->progress = PROGRESS_FORCED;
+                        break;
+                case 'q':
+                        options->quiet = true;
+                        if (options->progress == PROGRESS_AUTO)
+                                options->progress = PROGRESS_NONE;
                         break;
                 case OPTION_REQUIRE_SANDBOX:
                         options->require_sandbox = true;

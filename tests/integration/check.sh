@@ -384,6 +384,56 @@ refuses 63 "This image format does not support checks" disk.raw
 refuses 63 "This image format does not support checks" -r all disk.raw
 refuses 1 "disk.raw: qcow2: " -f qcow2 disk.raw
 
+# How far it is: to a pipe only where it is asked for, a line for each percent; at a terminal a line that is gone at the end.
+CASE="progress"
+rm -f disk
+qemu-img create -q -f qcow2 -o cluster_size=512 disk 64M
+qemu-io -f qcow2 -c 'write -q 0 8M' disk
+"$RAWVIEW" check disk >"$W/ours/text" 2>"$W/ours/errors"
+[[ ! -s $W/ours/errors ]] || fail "unasked, in a pipe: $(cat "$W/ours/errors")"
+"$RAWVIEW" check -p --output=json disk >"$W/ours/json" 2>"$W/ours/errors"
+jq -e '.["check-errors"] == 0' "$W/ours/json" >/dev/null || fail "no JSON"
+grep -qx 'checking disk:  50 %' "$W/ours/errors" || fail "no 50 %: $(cat "$W/ours/errors")"
+sort -c -t: -k2 "$W/ours/errors" || fail "it goes back"
+"$RAWVIEW" check -q disk >"$W/ours/text" 2>&1
+[[ ! -s $W/ours/text ]] || fail "-q says $(cat "$W/ours/text")"
+damage 'rc(500) = 0'
+"$RAWVIEW" check -p -r all disk >"$W/ours/text" 2>"$W/ours/errors"
+grep -q '^repairing disk: ' "$W/ours/errors" || fail "nothing of the repair: $(cat "$W/ours/errors")"
+python3 - "$RAWVIEW" <<'PYTHON' || fail "at a terminal"
+import os, pty, signal, struct, sys
+def at_terminal(*words, interrupt=False):
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(sys.argv[1], [sys.argv[1], "check", *words])
+    said = b""
+    while True:
+        try:
+            more = os.read(master, 4096)
+        except OSError:
+            break
+        if not more:
+            break
+        said += more
+        if interrupt and b"%" in said:
+            os.write(master, b"\x03")
+            interrupt = False
+    return said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+said, status = at_terminal("-p", "disk")
+assert status == 0 and b"\rchecking disk: " in said and b" %\x1b[K" in said, said
+last = said.rsplit(b"\r\x1b[K", 1)
+assert len(last) == 2 and b"%\x1b" not in last[1] and last[1].startswith(b"No errors"), said
+# All L1 entries lead to one table, so that this takes a while.
+cs, tables = 65536, 16384
+header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 16, tables * 8192 * cs, 0, tables, cs, 6 * cs, 1, 0, 0, 0, 0, 0, 4, 104)
+with open("large", "wb") as f:
+    for pos, what in (0, header), (cs, struct.pack(">Q", 3 * cs) * tables), (3 * cs, struct.pack(">Q", 4 * cs) * 8192), (9 * cs, b""):
+        f.seek(pos)
+        f.write(what)
+said, status = at_terminal("-p", "large", interrupt=True)
+assert status == -signal.SIGINT and b"%" not in said.rsplit(b"\r\x1b[K", 1)[-1], (said, status)
+PYTHON
+
 CASE="an image in use"
 make_plain
 mkfifo hold

@@ -55,7 +55,9 @@ int cloop_check(Node *n, CheckReport *report)
         c.block = block;
         /* No block lies over the header and its table. */
         c.end = CLOOP_TABLE_POS + ((uint64_t)cloop->block_count + 1) * sizeof(be64);
+        check_begin_pass(report, "checking", cloop->block_count);
         for (uint64_t i = 0; i < cloop->block_count; i++) {
+                check_step(report, i);
                 int r = cloop_check_block(&c, i);
                 if (r < 0)
                         return err_set(&report->err, -r, "cannot read block %" PRIu64 ": %m", i);

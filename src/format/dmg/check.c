@@ -117,6 +117,7 @@ static int dmg_crc_block(DmgCheck *k, const DmgBlock *b, uint32_t *ret)
                 if (r < 0)
                         return r;
                 off += len;
+                check_step(k->report, off);
         }
         *ret = crc;
         return 0;
@@ -206,6 +207,7 @@ int dmg_check(Node *n, CheckReport *report)
         cache_borrow(n->cache, cost);
         k.buf = malloc(longest);
         int r = k.buf ? dmg_check_fork(&k) : err_set(&report->err, ENOMEM, "%m");
+        check_begin_pass(report, "checking", n->size);
         if (r >= 0)
                 r = dmg_check_blocks(&k);
         free(k.buf);

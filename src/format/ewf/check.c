@@ -94,7 +94,9 @@ static int ewf_check_chunks(EwfCheck *c)
         const Ewf *e = c->node->state;
         uint64_t listed = u64_min(e->chunk_count, e->table_chunks);
 
+        check_begin_pass(c->report, "checking", listed);
         for (uint64_t i = 0; i < listed; i++) {
+                check_step(c->report, i);
                 int r = ewf_check_chunk(c, i);
                 if (r < 0)
                         return err_set(&c->report->err, -r, "cannot read chunk %" PRIu64 ": %m", i);

@@ -190,6 +190,7 @@ static bool qed_check_is_table(const QedCheck *c, uint64_t pos)
 
 static int qed_check_table(QedCheck *c, const QedSlot *slot)
 {
+        check_step(c->report, (slot->pos - c->h->l1_pos) / sizeof(le64));
         if (!qed_check_is_table(c, slot->entry))
                 return qed_check_invalid(c, slot, "L1");
         int r = qed_check_refer(c, slot->entry, c->h->table_len, slot);
@@ -251,7 +252,11 @@ static int qed_check_look(QedCheck *c)
         c->work_left = LIMIT_CHECK_ENTRIES;
         c->first = 0;
         c->data_next = 0;
+        uint64_t entries = c->h->table_len / sizeof(le64);
+        check_begin_pass(c->report, "checking",
+                         (c->cluster_count / QED_CHECK_WINDOW + 1) * entries);
         for (;;) {
+                check_begin_part(c->report, c->first / QED_CHECK_WINDOW * entries);
                 int r = qed_check_count(c);
                 if (r < 0)
                         return r;

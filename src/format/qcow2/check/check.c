@@ -20,10 +20,20 @@ static uint64_t qcow2_check_next_block(const Qcow2Check *c, uint64_t from)
         return UINT64_MAX;
 }
 
+/* In each window all tables are walked over, and then the active ones once more. */
+static uint64_t qcow2_check_steps(const Qcow2Check *c)
+{
+        const Qcow2Header *h = &c->q->header;
+
+        return (uint64_t)h->l1_count * (2 + (uint64_t)h->snapshot_count) + 1;
+}
+
 int qcow2_check_windows(Qcow2Check *c, int (*then)(Qcow2Check *c))
 {
         uint64_t windows = 0;
 
+        check_begin_pass(c->report, c->out == c->report ? "checking" : "repairing",
+                         (c->cluster_count / c->window + 1) * qcow2_check_steps(c));
         c->work_left = LIMIT_CHECK_ENTRIES;
         c->found = c->report->corruptions + c->report->leaks + c->mute.corruptions;
         for (c->first = 0; c->first <= c->cluster_count;) {
@@ -33,6 +43,8 @@ int qcow2_check_windows(Qcow2Check *c, int (*then)(Qcow2Check *c))
                                        "other, which is the limit",
                                        LIMIT_CHECK_WINDOWS);
                 c->next = UINT64_MAX;
+                c->walked = 0;
+                check_begin_part(c->report, c->first / c->window * qcow2_check_steps(c));
                 memset(c->counts, 0, c->window * sizeof(*c->counts));
                 int r = qcow2_check_count(c);
                 if (r < 0)

@@ -50,6 +50,7 @@ typedef struct Qcow2Check {
         uint64_t next; /* the lowest cluster behind the window that something refers to */
         uint8_t *l1_piece, *l2_piece, *block_piece; /* owned, QCOW2_CHECK_PIECE each */
         uint64_t found;
+        uint64_t walked;    /* L1 entries, in this window */
         uint64_t work_left; /* entries that may still be looked at */
 
         uint64_t data_next;   /* where the next cluster lies if the disk is in one piece */

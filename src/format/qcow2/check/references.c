@@ -341,8 +341,10 @@ int qcow2_check_walk(
                         .entry = from_be64(((const be64 *)c->l1_piece)[at]),
                         .active = active,
                 };
+                c->walked++;
                 if (slot.entry == 0)
                         continue;
+                check_step(c->report, c->walked);
                 int r = v->table(c, &slot);
                 if (r >= 0 && (slot.entry & QCOW2_ENTRY_POS) != 0)
                         r = qcow2_walk_l2(c, &slot, v);

@@ -268,7 +268,12 @@ static int qcow2_rebuild(Qcow2Check *c)
 /* Looks again without a word. The report's findings are the new ones then. */
 static int qcow2_look_again(Qcow2Check *c)
 {
-        CheckReport *report = c->report, again = { .repair = report->repair };
+        CheckReport *report = c->report;
+        CheckReport again = {
+                .repair = report->repair,
+                .progress = report->progress,
+                .listener = report->listener,
+        };
 
         c->report = &again;
         int r = qcow2_check_look(c);

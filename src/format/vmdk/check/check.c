@@ -112,6 +112,7 @@ int vmdk_check(Node *n, CheckReport *report)
         Vmdk *v = n->state;
         int r = 0;
 
+        check_begin_pass(report, "checking", v->extent_count * VMDK_CHECK_WALKS * VMDK_CHECK_STEPS);
         for (size_t i = 0; r >= 0 && i < v->extent_count; i++) {
                 VmdkExtent *x = &v->extents[i];
                 if (x->kind == VMDK_ZERO || x->access == VMDK_NOACCESS)
@@ -119,6 +120,7 @@ int vmdk_check(Node *n, CheckReport *report)
                 if (!x->store)
                         return err_set(&report->err, EACCES,
                                        "extent %zu was not opened, so it cannot be checked", i + 1);
+                check_begin_part(report, i * VMDK_CHECK_WALKS * VMDK_CHECK_STEPS);
                 r = vmdk_is_sparse(x) ? check_sparse(n, x, report) : check_flat(v, x, report);
         }
         if (r >= 0 && report->repair != CHECK_LOOK)

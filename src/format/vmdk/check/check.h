@@ -13,12 +13,18 @@
 
 #include <stdint.h>
 
+enum {
+        VMDK_CHECK_WALKS = 4,    /* of an extent that lies close together */
+        VMDK_CHECK_STEPS = 4096, /* of a walk, for those who wait */
+};
+
 typedef struct VmdkScan {
         Node *n;
         const VmdkExtent *x;
         CheckReport *report; /* NULL: the first finding ends it */
         Err *err;
-        uint64_t work; /* what has been looked at so far; LIMIT_CHECK_ENTRIES */
+        unsigned walks; /* how many there have been */
+        uint64_t work;  /* what has been looked at so far; LIMIT_CHECK_ENTRIES */
 
         /* Found out by the first walk. */
         uint64_t positions; /* of grains, all in one */

@@ -98,6 +98,16 @@ static int walk_skip(VmdkScan *s, uint64_t *index)
         return 0;
 }
 
+/* An extent is walked over some times, and each of them counts for as much. */
+static void walk_tell(const VmdkScan *s, uint64_t i, uint64_t count)
+{
+        uint64_t walks = u64_min(s->walks, VMDK_CHECK_WALKS);
+
+        if (s->report)
+                check_step(s->report,
+                           (walks - 1) * VMDK_CHECK_STEPS + i * VMDK_CHECK_STEPS / count);
+}
+
 static int walk_tables(VmdkScan *s, const VmdkVisitor *v)
 {
         const VmdkExtent *x = s->x;
@@ -106,6 +116,7 @@ static int walk_tables(VmdkScan *s, const VmdkVisitor *v)
 
         for (uint64_t i = 0; r >= 0 && i < count; i++) {
                 uint64_t pos = 0, copy_pos = 0;
+                walk_tell(s, i, count);
                 r = walk_skip(s, &i);
                 if (r < 0 || i >= count)
                         break;
@@ -128,6 +139,8 @@ int vmdk_walk(VmdkScan *s, const VmdkVisitor *v)
         const VmdkExtent *x = s->x;
         uint64_t directory_len = x->directory_count * x->entry_len;
         int r = 0;
+
+        s->walks++;
 
         if (v->piece) {
                 r = v->piece(s, "header", 0, 0,

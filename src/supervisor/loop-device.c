@@ -54,6 +54,9 @@ int loop_device_start(Manager *m, Err *err)
                 .folder = m->target.parent,
                 .name = m->target.name,
                 .writable = m->config->writable,
+                /* Where the kernel reads the image's file by itself, that file's file system may have no direct I/O, or only in
+                 * larger sectors, and nobody between could help. */
+                .direct = m->backing_id == 0,
                 .sector_size = m->sealed.sector_size,
         };
         char node[32];

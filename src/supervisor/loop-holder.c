@@ -98,7 +98,8 @@ static int holder_attach(const LoopOrder *order, int view, int device)
         struct loop_config config = {
                 .fd = (uint32_t)view,
                 .block_size = order->sector_size,
-                .info.lo_flags = LO_FLAGS_PARTSCAN | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO |
+                .info.lo_flags = LO_FLAGS_PARTSCAN | LO_FLAGS_AUTOCLEAR |
+                                 (order->direct ? LO_FLAGS_DIRECT_IO : 0) |
                                  (order->writable ? 0 : LO_FLAGS_READ_ONLY),
         };
 

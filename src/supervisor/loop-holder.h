@@ -43,6 +43,7 @@ typedef struct LoopOrder {
         int folder; /* O_PATH, in which the view lies */
         const char *name;
         bool writable;
+        bool direct; /* past the page cache of the view */
         uint32_t sector_size;
 } LoopOrder;
 

@@ -91,6 +91,9 @@ with open(sys.argv[1], "r+b") as f:
 PYTHON
 up_loop large --loop -f raw large.raw
 equal "sectors" "$(loop_field LOG-SEC "$LOOP")" 4096
+cmp "$LOOP" large.raw
+[[ $("$RAWVIEW" list --json | jq -r '.[0].state.passthrough') != true || $(loop_field DIO "$LOOP") == 0 ]] ||
+    fail "direct I/O to a file that the kernel reads by itself"
 down large
 
 step "a view of another's that is written to; nothing is left of what that took"

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mountinfo.h"
 #include "base/size.h"
+#include "cli/partition-list.h"
 #include "cli/text.h"
 #include "cli/view-look.h"
 
@@ -49,12 +50,15 @@ void found_tell(const char *image, const char *view)
                 return;
         fprintf(stderr, "%s: %s, %s, %s\n", name, look.format, size_format(look.size, size),
                 found.writable ? "writable" : "read-only");
+        partition_list_tell(view);
         /* A name that cannot be typed is nothing to tell what to do with. */
         if (!word)
                 return;
-        fprintf(stderr, "\nLook at it:  fdisk -l %s\n", word);
+        fprintf(stderr, "\nLook at it:      fdisk -l %s\n", word);
+        fprintf(stderr, "One partition:   touch part && rawview --partition=NUMBER %s part\n",
+                word);
         if (found.root_may)
-                fprintf(stderr, "Partitions:  %slosetup --find --show --partscan%s %s\n", sudo,
+                fprintf(stderr, "Block devices:   %slosetup --find --show --partscan%s %s\n", sudo,
                         found.writable ? "" : " --read-only", word);
-        fprintf(stderr, "End it:      rawview umount %s\n", word);
+        fprintf(stderr, "End it:          rawview umount %s\n", word);
 }

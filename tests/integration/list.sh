@@ -74,9 +74,11 @@ on 80 -- "$RAWVIEW" list --json
 jq -e 'length == 3' <screen >/dev/null
 
 step "what is wrong is red, where colours are wanted"
+worker=$(worker_of "$(pid_of long)")
 kill -STOP "$(pid_of long)"
-kill -KILL "$(worker_of "$(pid_of long)")" "$(pid_of long)"
+kill -KILL "$worker" "$(pid_of long)"
 wait_until 10 process_is_gone "$(pid_of long)"
+wait_until 10 process_is_gone "$worker"
 on 120 -- "$RAWVIEW" list
 grep -qF $'\x1b[1;31mstale\x1b[0m' screen || fail "stale: $(cat -v screen)"
 equal "condition" "$(value "$long/disk.qcow2" .condition)" stale

@@ -3,6 +3,7 @@
 # `rawview IMAGE` and nothing more: over itself, or in the run-time folder where that cannot be; what a person is told; and its end
 # by the image's name.
 . "$(dirname "$0")/lib.sh"
+need mkfs.ext4 sfdisk
 make_programs
 export TERM=xterm
 
@@ -31,6 +32,10 @@ mkdir -m 777 images
 qemu-img convert -f raw -O qcow2 raw images/web.qcow2
 chmod 444 images/web.qcow2
 as-user qemu-img convert -f raw -O vmdk raw images/mine.vmdk
+truncate -s 8M parts.raw
+printf 'start=2048, size=4096, type=83\nstart=8192, type=7\n' | sfdisk -q --label dos parts.raw
+mkfs.ext4 -q -L known -E offset=1048576 parts.raw 2M
+as-user qemu-img convert -f raw -O qcow2 parts.raw images/parts.qcow2
 cd images
 
 step "over itself, and the path alone on stdout"
@@ -88,9 +93,11 @@ expect_fail 'cannot make|somebody else|Permission' env XDG_RUNTIME_DIR="$W/image
 step "what a killed service leaves is taken away"
 as-user rawview -p "$XDG_RUNTIME_DIR/pid" web.qcow2 >../out
 pid=$(cat "$XDG_RUNTIME_DIR/pid")
+worker=$(worker_of "$pid")
 kill -STOP "$pid"
-kill -KILL "$(worker_of "$pid")" "$pid"
+kill -KILL "$worker" "$pid"
 wait_until 10 process_is_gone "$pid"
+wait_until 10 process_is_gone "$worker"
 as-user rawview umount --stale
 is_gone "$PLACE/web.qcow2" || fail "the file is left"
 no_mount_left
@@ -110,6 +117,19 @@ if have_loops; then
 fi
 
 step "a person is told what there is and what to type"
+on_terminal as-user rawview parts.qcow2
+grep -qE '^ *1 +2M +.*ext4 +known' screen || fail "no partitions: $(cat -v screen)"
+# The lines with what to type are typed.
+(
+    cd "$XDG_RUNTIME_DIR"
+    command=$(sed -n 's/^One partition: *touch part && //p' "$W/images/screen")
+    as-user touch part
+    eval "as-user ${command/NUMBER/1}" >"$W/out"
+    as-user cmp --ignore-initial=0:1048576 --bytes=2097152 part "$W/parts.raw"
+    as-user rawview umount part
+    eval "as-user $(sed -n 's/^End it: *//p' "$W/images/screen")"
+)
+no_mount_left
 on_terminal as-user rawview mine.vmdk
 equal "the first line" "$(head -n1 screen)" "$PWD/mine.vmdk"
 grep -qx "mine.vmdk: vmdk, 1M, read-only" screen || fail "$(cat -v screen)"

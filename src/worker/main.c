@@ -109,7 +109,7 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
                 .allow_other = serve->allow_other,
                 .image = w->image.image.path,
                 .unit = serve->unit,
-                .overlay = w->shown.overlay[0] ? w->shown.overlay : NULL,
+                .overlay = w->shown.overlay.path[0] ? w->shown.overlay.path : NULL,
                 .pid = serve->supervisor_pid,
                 .barriers = w->sandbox.applied,
                 .wake_fd = w->wake_fd,

@@ -32,7 +32,8 @@ static uint32_t shown_find_plain(const Shown *s, const MessageImage *image, cons
         return plain && ipc_opener_get_number(opener, plain, &number) ? number + 1 : 0;
 }
 
-static int shown_receive_overlay(int channel, MessageOverlay *ret, Store **ret_store, Err *err)
+/* It comes right behind the image. */
+static int shown_receive_overlay(Shown *s, int channel, Err *err)
 {
         _cleanup_close_ int fd = -1;
         Message m;
@@ -45,46 +46,38 @@ static int shown_receive_overlay(int channel, MessageOverlay *ret, Store **ret_s
         if (m.kind != MESSAGE_OVERLAY)
                 return err_set(err, EPROTO, "message %u came where %u was expected", m.kind,
                                MESSAGE_OVERLAY);
-        r = store_open_fd(fd, STORE_WRITABLE, ret_store, err);
+        s->overlay = m.overlay;
+        r = store_open_fd(fd, STORE_WRITABLE, &s->over, err);
         if (r < 0)
-                return r;
+                return err_prefix(err, r, "overlay %s", s->overlay.path);
         fd_take(&fd);
-        *ret = m.overlay;
         return 0;
 }
 
 /* A new one first becomes an image, over the one that is open. */
-static int shown_lay_over(
-        Shown *s, const ChainRequest *request, const MessageOverlay *m, Store *over, Err *err)
+static int shown_lay_over(Shown *s, const ChainRequest *request, Err *err)
 {
         const Format *qcow2 = format_find(all_formats, "qcow2");
         Creation creation = {
                 .size = node_get_size(s->node),
-                .backing_name = m->backing,
+                .backing_name = s->overlay.backing,
                 .backing_format = format_qemu_name(s->format),
         };
         int r = 0;
 
-        if (m->is_new)
-                r = qcow2->create(over, &creation, err);
-        return r < 0 ? r : chain_lay_over(request, qcow2, over, s->node, &s->node, err);
+        if (s->overlay.is_new)
+                r = qcow2->create(s->over, &creation, err);
+        return r < 0 ? r : chain_lay_over(request, qcow2, s->over, s->node, &s->node, err);
 }
 
 static int shown_open_overlay(Shown *s, const ChainRequest *request, IpcOpener *opener, Err *err)
 {
-        _cleanup_store_ Store *over = NULL;
-        MessageOverlay m;
-
-        int r = shown_receive_overlay(opener->channel, &m, &over, err);
-        if (r < 0)
-                return r;
-        snprintf(s->overlay, sizeof(s->overlay), "%s", m.path);
-        r = ipc_opener_know(opener, over, SHOWN_OVERLAY, err);
+        int r = ipc_opener_know(opener, s->over, SHOWN_OVERLAY, err);
         if (r >= 0)
-                r = shown_lay_over(s, request, &m, over, err);
+                r = shown_lay_over(s, request, err);
         if (r < 0)
-                return err_prefix(err, r, "overlay %s", s->overlay);
-        TAKE(over);
+                return err_prefix(err, r, "overlay %s", s->overlay.path);
+        TAKE(s->over);
         return 0;
 }
 
@@ -130,7 +123,10 @@ int shown_open(Shown *s, const MessageImage *image, int channel, int fd, Err *er
         Store *top = NULL;
 
         *s = (Shown){ 0 };
-        int r = cache_new(image->cache_size, &s->cache);
+        int r = image->has_overlay ? shown_receive_overlay(s, channel, err) : 0;
+        if (r < 0)
+                return r;
+        r = cache_new(image->cache_size, &s->cache);
         if (r < 0)
                 return err_set(err, -r, "cannot make a cache: %m");
         r = store_open_fd(owned, writable ? STORE_WRITABLE : STORE_READ_ONLY, &top, err);
@@ -147,6 +143,7 @@ int shown_open(Shown *s, const MessageImage *image, int channel, int fd, Err *er
 
 void shown_done(Shown *s)
 {
+        s->over = store_free(s->over);
         s->node = node_close(s->node);
         s->cache = cache_free(s->cache);
 }

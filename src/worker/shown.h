@@ -14,13 +14,13 @@
 #include <stdint.h>
 
 typedef struct Shown {
-        Cache *cache;         /* owned */
-        Node *node;           /* owned: the overlay, else the image */
-        const Format *format; /* of the image */
-        bool guessed;         /* see Node; of the image */
-        char overlay
-                [MESSAGE_PATH_MAX]; /* what takes the writes; "": the image itself, or nothing */
-        uint32_t plain;             /* as in MESSAGE_SEALED */
+        Cache *cache;           /* owned */
+        Node *node;             /* owned: the overlay, else the image */
+        const Format *format;   /* of the image */
+        bool guessed;           /* see Node; of the image */
+        MessageOverlay overlay; /* what takes the writes; path "": the image itself, or nothing */
+        Store *over;            /* owned: the overlay's file, until the node has it */
+        uint32_t plain;         /* as in MESSAGE_SEALED */
         Window window;
 } Shown;
 

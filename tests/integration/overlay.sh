@@ -37,14 +37,23 @@ qemu-img convert -f raw -O qed disk.raw disk.qed
 printf '\002' | dd of=disk.qed bs=1 seek=16 conv=notrunc status=none
 "$PYTHON" -B "$HERE/../recipe/mkimage.py" "$HERE/../recipe/good-vhdx-log-replay.recipe" .
 mv disk log.vhdx
-for kind in raw qcow2 vmdk vhdx vdi qed log; do
+# Images of which the worker has to ask for further files.
+qemu-img create -q -f qcow2 -b disk.vmdk -F vmdk disk.chain
+qemu-img convert -f raw -O vmdk -o subformat=twoGbMaxExtentSparse disk.raw disk.parts
+for kind in raw chain parts qcow2 vmdk vhdx vdi qed log; do
     image=disk.$kind format=()
     [[ $kind != raw ]] || format=(-f raw)
     [[ $kind != log ]] || image=log.vhdx
+    case $kind in
+    log) format_name=vhdx ;;
+    chain) format_name=qcow2 ;;
+    parts) format_name=vmdk ;;
+    *) format_name=$kind ;;
+    esac
     before=$(fingerprint $image)
     up view "${format[@]}" --overlay=$kind.over $image mp
     equal "what the view of $image says of its overlay" "$(state_of .overlay)" "$W/$kind.over"
-    equal "and of its format" "$(state_of .format)" "$([[ $kind == log ]] && echo vhdx || echo $kind)"
+    equal "and of its format" "$(state_of .format)" $format_name
     if [[ $kind == log ]]; then
         cp mp expected
         echo changed | tee >(dd of=mp conv=notrunc status=none) | dd of=expected conv=notrunc status=none
@@ -58,7 +67,7 @@ for kind in raw qcow2 vmdk vhdx vdi qed log; do
     [[ $kind == log || $kind == qed ]] || qemu-img check -q -f qcow2 $kind.over
     equal "what qemu-img says of the overlay of $image" \
         "$(qemu-img info --output=json $kind.over | jq -c '[.["backing-filename"], .["backing-filename-format"], .["virtual-size"]]')" \
-        "[\"$W/$image\",\"$([[ $kind == log ]] && echo vhdx || echo $kind)\",$(size_of expected)]"
+        "[\"$W/$image\",\"$format_name\",$(size_of expected)]"
     [[ $kind == log || $kind == qed ]] || qemu-img compare -q -F raw -f qcow2 $kind.over expected
     up view "${format[@]}" --overlay=$kind.over $image mp
     cmp mp expected

@@ -49,6 +49,8 @@ static const ConfigKey config_keys[] = {
           .doc = "file that holds the passphrase" },
         { "Image", "ForceShare", "force-share", VALUE_BOOLEAN, CONFIG_AT(force_share),
           .doc = "do not take or test image locks" },
+        { "Image", "AssertUnchanged", "assert-unchanged", VALUE_BOOLEAN,
+          CONFIG_AT(assert_unchanged), .doc = "prove that the image stays as it is" },
         { "View", "MountPoint", "mount-point", VALUE_PATH, CONFIG_AT(mount_point), .max = 4095,
           .doc = "file that the view covers; default: the image" },
         { "View", "Writable", "writable", VALUE_BOOLEAN, CONFIG_AT(writable),
@@ -276,6 +278,12 @@ static int config_refuse_contradiction(const Config *c, Err *err)
                 return err_set(err, EINVAL,
                                "ForceShare=yes (--force-share) cannot be combined with "
                                "Writable=yes (--writable)");
+        if (c->assert_unchanged && config_writes_image(c))
+                return err_set(
+                        err, EINVAL,
+                        "AssertUnchanged=yes (--assert-unchanged) cannot be combined with "
+                        "Writable=yes (--writable), unless an Overlay= (--overlay) takes the "
+                        "writes");
         if (c->allowed_paths && c->references != REFERENCES_CHAIN)
                 return err_set(err, EINVAL,
                                "AllowedPaths= (--allowed-paths) needs References=chain "

@@ -54,6 +54,7 @@ typedef struct Config {
         char **allowed_paths; /* NULL-terminated, or NULL */
         char *key_file;
         bool force_share;
+        bool assert_unchanged;
         /* [View] */
         char *mount_point; /* NULL: path */
         bool writable, growable;

@@ -75,6 +75,7 @@ static const ChannelKind channel_kinds[] = {
                               sizeof(MessageOverlay),
                               CHANNEL_FD_ONE,
                               { TEXT(overlay, path), TEXT(overlay, backing) } },
+        [MESSAGE_DIGEST] = { "DIGEST", sizeof(MessageDigest), CHANNEL_FD_NONE },
 };
 
 enum {

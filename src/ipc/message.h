@@ -11,6 +11,7 @@
  *   MESSAGE_OPENED + fd | _REFUSED  →
  *                                   ←    MESSAGE_SECRET_WANTED   (some times for each layer)
  *   MESSAGE_SECRET | _REFUSED       →
+ *                                   ←    MESSAGE_DIGEST          (often, where MESSAGE_IMAGE asks for it)
  *                                   ←    MESSAGE_SEALED          no more opening, ever; or MESSAGE_FAILED
  *   (mounts, answers FUSE_INIT)
  *   MESSAGE_SERVE + /dev/fuse fd    →
@@ -19,6 +20,7 @@
  *   MESSAGE_CHANGE                  →                            any number of times
  *                                   ←    MESSAGE_CHANGED         one for each, in their order
  *   MESSAGE_ENDING                  →                            the view cannot be opened any more
+ *                                   ←    MESSAGE_DIGEST          (as above, when nothing is shown any more)
  *                                   ←    MESSAGE_DONE            flushed and closed; the worker ends
  *
  * A command whose child looks at an image answers MESSAGE_OPEN in the same way, and refuses MESSAGE_SECRET_WANTED; there are
@@ -37,6 +39,7 @@ enum {
         MESSAGE_TEXT_MAX = 512,  /* an Err's text, with NUL */
         MESSAGE_PATH_MAX = 4096,
         MESSAGE_PARTITION_MAX = 256,
+        MESSAGE_SHA256_LEN = 32,
         MESSAGE_INIT_MAX = 256, /* a FUSE_INIT request or answer, with its header */
 };
 
@@ -57,6 +60,7 @@ typedef enum MessageKind {
         MESSAGE_SECRET_WANTED,
         MESSAGE_SECRET,
         MESSAGE_OVERLAY,
+        MESSAGE_DIGEST,
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */
@@ -67,9 +71,10 @@ typedef struct MessageImage {
         char partition
                 [MESSAGE_PARTITION_MAX]; /* which one the view is: number, name or UUID; "": none */
         uint32_t writable, growable;
-        uint32_t loop;         /* a loop device will lie over the view */
-        uint64_t offset, size; /* the window that the view is; size 0: to the end of the disk */
-        uint32_t has_overlay;  /* MESSAGE_OVERLAY follows, and the image is only read */
+        uint32_t loop;             /* a loop device will lie over the view */
+        uint64_t offset, size;     /* the window that the view is; size 0: to the end of the disk */
+        uint32_t assert_unchanged; /* all files of the image are read, and read again at the end */
+        uint32_t has_overlay;      /* MESSAGE_OVERLAY follows, and the image is only read */
         uint64_t cache_size;
         uint32_t switch_user, uid, gid; /* whom the worker becomes */
         uint32_t require_sandbox;
@@ -128,6 +133,14 @@ typedef struct MessageSealed {
         uint32_t table_damaged; /* the partition was found in what is left of a partition table */
         char format[32];
 } MessageSealed;
+
+/* Worker → supervisor: how far it has read a file of the image, and at its end what that is. */
+typedef struct MessageDigest {
+        uint32_t layer;
+        uint32_t is_done;
+        uint64_t done, total; /* bytes */
+        uint8_t sha256[MESSAGE_SHA256_LEN];
+} MessageDigest;
 
 /* Supervisor → worker, with the /dev/fuse descriptor of a mount whose FUSE_INIT is answered already. A worker that
  * replaces another gets the same bytes. */
@@ -192,6 +205,7 @@ typedef struct Message {
         union {
                 MessageImage image;
                 MessageOverlay overlay;
+                MessageDigest digest;
                 MessageOpen open;
                 MessageOpened opened;
                 MessageError error;

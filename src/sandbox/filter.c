@@ -35,6 +35,7 @@ static const int filter_calls[] = {
         SCMP_SYS(writev),
         SCMP_SYS(pread64),
         SCMP_SYS(preadv2),
+        SCMP_SYS(fadvise64),
         SCMP_SYS(pwrite64),
         SCMP_SYS(fstat),
         SCMP_SYS(lseek),

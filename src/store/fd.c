@@ -288,6 +288,11 @@ static int fd_get_stat(Store *s, StoreStat *ret)
         return 0;
 }
 
+static void fd_forget(Store *s, uint64_t pos, uint64_t len)
+{
+        (void)posix_fadvise(fd_store(s)->fd, (off_t)pos, (off_t)len, POSIX_FADV_DONTNEED);
+}
+
 static void fd_free(Store *s)
 {
         FdStore *f = fd_store(s);
@@ -308,6 +313,7 @@ static const StoreOps fd_ops = {
         .allocate = fd_allocate,
         .find_run = fd_find_run,
         .get_stat = fd_get_stat,
+        .forget = fd_forget,
         .free = fd_free,
 };
 

@@ -129,6 +129,12 @@ int store_get_stat(Store *s, StoreStat *ret)
         return 0;
 }
 
+void store_forget(Store *s, uint64_t pos, uint64_t len)
+{
+        if (s->ops->forget)
+                s->ops->forget(s, pos, len);
+}
+
 Store *store_free(Store *s)
 {
         if (s)

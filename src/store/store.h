@@ -43,6 +43,7 @@ typedef struct StoreOps {
         int (*allocate)(Store *s, uint64_t pos, uint64_t len);  /* optional */
         int (*find_run)(Store *s, uint64_t pos, StoreRun *ret); /* optional: all data */
         int (*get_stat)(Store *s, StoreStat *ret);              /* optional: zeroes */
+        void (*forget)(Store *s, uint64_t pos, uint64_t len);   /* optional */
         void (*free)(Store *s);
 } StoreOps;
 
@@ -98,6 +99,9 @@ int store_allocate(Store *s, uint64_t pos, uint64_t len);
 int store_find_run(Store *s, uint64_t pos, StoreRun *ret);
 
 int store_get_stat(Store *s, StoreStat *ret);
+
+/* Nobody is going to read the range again soon: the host need not keep it in memory. */
+void store_forget(Store *s, uint64_t pos, uint64_t len);
 
 /* Somebody else writes to what lies below: the next sync has something to do. */
 void store_note_foreign_change(Store *s);

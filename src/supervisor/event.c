@@ -21,8 +21,8 @@
 enum {
         EVENT_LINE_MAX = 2048,
         EVENT_FIELDS_MAX = 16,
-        /* Two paths, a line, and names. */
-        EVENT_TEXT_MAX = 2 * PATH_MAX + EVENT_LINE_MAX + 2048,
+        /* Three paths, a line, and names. */
+        EVENT_TEXT_MAX = 3 * PATH_MAX + EVENT_LINE_MAX + 2048,
 };
 
 static const struct {
@@ -44,6 +44,9 @@ static const struct {
         [EVENT_PASSPHRASE] = { EVENT_ID_PASSPHRASE, LOG_LEVEL_ERROR },
         [EVENT_MISSING] = { EVENT_ID_MISSING, LOG_LEVEL_ERROR },
         [EVENT_DESCRIPTOR] = { EVENT_ID_DESCRIPTOR, LOG_LEVEL_ERROR },
+        [EVENT_DIGEST] = { EVENT_ID_DIGEST, LOG_LEVEL_NOTICE },
+        [EVENT_UNCHANGED] = { EVENT_ID_UNCHANGED, LOG_LEVEL_NOTICE },
+        [EVENT_CHANGED] = { EVENT_ID_CHANGED, LOG_LEVEL_ERROR },
         [EVENT_FAILED] = { EVENT_ID_FAILED, LOG_LEVEL_ERROR },
 };
 
@@ -110,6 +113,8 @@ static int event_send(Event event, const EventSubject *subject, int code, const 
         event_add(&f, "RAWVIEW_FORMAT", subject->format);
         event_add(&f, "RAWVIEW_IMAGE", subject->image);
         event_add(&f, "RAWVIEW_MOUNTPOINT", subject->mount_point);
+        event_add(&f, "RAWVIEW_FILE", subject->file);
+        event_add(&f, "RAWVIEW_SHA256", subject->sha256);
         return sd_journal_sendv(f.fields, f.count);
 }
 
@@ -215,6 +220,8 @@ Event event_choose(Phase phase, int code)
                 return event_choose_for_image(code);
         case PHASE_OPEN:
                 return event_choose_for_content(code);
+        case PHASE_PROVE:
+                return EVENT_CHANGED;
         default:
                 return event_choose_for_service(code);
         }

@@ -25,13 +25,17 @@ typedef enum Event {
         EVENT_PASSPHRASE, /* there is none, or it is wrong */
         EVENT_MISSING,
         EVENT_DESCRIPTOR,
-        EVENT_FAILED, /* anything else for which there is no view */
+        EVENT_DIGEST,    /* what a file of the image is before it is shown */
+        EVENT_UNCHANGED, /* it is the same afterwards */
+        EVENT_CHANGED,   /* it is not, or that is not known */
+        EVENT_FAILED,    /* anything else for which there is no view */
 } Event;
 
 /* Whom an event is about; NULL or "": not known, and no field. The texts are borrowed. */
 typedef struct EventSubject {
         const char *image, *format, *mount_point;
-        const char *instance; /* name of the descriptor */
+        const char *instance;      /* name of the descriptor */
+        const char *file, *sha256; /* one of the files of the image */
 } EventSubject;
 
 /* What ended a view, or kept it from coming up. `code` is a positive errno. */

@@ -30,6 +30,8 @@ int exit_status(Phase phase, int code)
                 return busy ? EX_TEMPFAIL : EX_DATAERR;
         case PHASE_MOUNT:
                 return busy ? EX_TEMPFAIL : forbidden ? EX_NOPERM : EX_IOERR;
+        case PHASE_PROVE:
+                return EX_PROTOCOL;
         case PHASE_SERVE:
                 break;
         }

@@ -12,6 +12,7 @@ typedef enum Phase {
         PHASE_OPEN, /* the worker opens what is in the image */
         PHASE_MOUNT,
         PHASE_SERVE,
+        PHASE_PROVE, /* all is over, and it is looked whether the image is as it was */
 } Phase;
 
 /* `code` is a positive errno. */

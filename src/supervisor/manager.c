@@ -124,12 +124,13 @@ static int manager_wait_until_open(Manager *m, Err *err)
         if (r != -ETIMEDOUT)
                 return r;
         /* That a passphrase is awaited has been said. */
-        if (!m->unlock.is_asking) {
+        if (!m->unlock.is_asking && m->unchanged.said_ms == 0) {
                 log_line(LOG_LEVEL_NOTICE, "%s: is still being opened", m->config->path);
                 notify_status("", "%s is still being opened: a slow disk, or a repair",
                               m->config->path);
         }
-        for (int64_t end = watch_now_ms() + MANAGER_OPENING_MS; watch_now_ms() < end;) {
+        int64_t end = watch_now_ms() + MANAGER_OPENING_MS;
+        while (watch_now_ms() < unchanged_extend(m, end, MANAGER_OPENING_MS)) {
                 notify_ask_for_time(2 * MANAGER_SAY_MS);
                 r = manager_wait_for(m, STAGE_SEALED, MANAGER_SAY_MS, err);
                 if (r != -ETIMEDOUT)
@@ -163,6 +164,7 @@ static int manager_open_image(Manager *m, Err *err)
         image->offset = c->offset;
         image->size = c->size;
         image->has_overlay = c->overlay != NULL;
+        image->assert_unchanged = c->assert_unchanged;
         image->cache_size = c->cache_size;
         image->switch_user = broker_find_user(&image->uid, &image->gid);
         image->require_sandbox = m->options->require_sandbox;
@@ -406,6 +408,10 @@ static int manager_serve(Manager *m, Err *err)
                 r = err_set(err, -flushed, "%s", flush_err.text);
         if (r >= 0)
                 r = broker_sync(&m->image, err);
+        if (r >= 0) {
+                m->phase = PHASE_PROVE;
+                r = unchanged_judge(m, err);
+        }
         if (r < 0)
                 return err_prefix(err, r, "%s", m->config->path);
         event_log(EVENT_STOPPED, &m->subject, 0, "%s: is no longer shown as %s%s",
@@ -440,6 +446,7 @@ static void manager_done(Manager *m)
                 target_remove(&m->target);
         ready_withdraw(m);
         unlock_done(&m->unlock);
+        unchanged_done(&m->unchanged);
         worker_done(&m->worker);
         mount_done(&m->mount);
         target_done(&m->target);

@@ -20,6 +20,7 @@
 #include "supervisor/spawn.h"
 #include "supervisor/status.h"
 #include "supervisor/target.h"
+#include "supervisor/unchanged.h"
 #include "supervisor/unlock.h"
 
 #include <stdbool.h>
@@ -81,6 +82,7 @@ struct Manager {
         int64_t stop_end_ms;          /* until then time is asked for */
         int64_t stop_said_ms;         /* when it was asked for last */
         Unlock unlock;
+        Unchanged unchanged;
         MessageSealed sealed;
         MessageDone done;
         unsigned changes_unanswered; /* MESSAGE_CHANGE */

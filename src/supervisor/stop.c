@@ -72,7 +72,7 @@ static int stop_wait(Manager *m, int limit_ms)
                !stop_is_urgent(m)) {
                 stop_ask_for_time(m);
                 r = watch_step(m, -1, left < STOP_SAY_MS ? (int)left : STOP_SAY_MS);
-                left = end - watch_now_ms();
+                left = unchanged_extend(m, end, limit_ms) - watch_now_ms();
         }
         return r < 0 ? r : watch_worker_end(m, STOP_URGENT_MS);
 }

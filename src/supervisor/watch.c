@@ -163,6 +163,14 @@ static void watch_take_done(Manager *m, const MessageDone *done)
         watch_take_goodbye(m);
 }
 
+static void watch_take_digest(Manager *m, const MessageDigest *digest)
+{
+        Err err = { "" };
+
+        if (unchanged_take(m, digest, &err) < 0)
+                watch_take_violation(m, err.text);
+}
+
 static void watch_take_changed(Manager *m, const MessageChanged *changed)
 {
         m->changes_unanswered--;
@@ -178,6 +186,8 @@ static bool watch_may_say(const Manager *m, uint32_t kind)
         case MESSAGE_SEALED:
                 /* Who waits for a passphrase says nothing. */
                 return m->stage == STAGE_OPENING && !m->unlock.is_asking;
+        case MESSAGE_DIGEST:
+                return unchanged_may_be_said(m);
         case MESSAGE_FAILED:
                 return m->stage < STAGE_SERVING;
         case MESSAGE_SERVING:
@@ -214,6 +224,9 @@ static void watch_take_message(Manager *m, const Message *message)
                 break;
         case MESSAGE_FAILED:
                 watch_take_failed(m, &message->error);
+                break;
+        case MESSAGE_DIGEST:
+                watch_take_digest(m, &message->digest);
                 break;
         case MESSAGE_SERVING:
                 m->stage = STAGE_SERVING;

@@ -153,6 +153,8 @@ static int view_get_state(View *v, char **ret)
                 .image = v->image,
                 .format = view_format_name(v),
                 .overlay = v->overlay,
+                .digests = v->digests,
+                .digest_count = v->digest_count,
                 .unit = v->unit,
                 .pid = v->pid,
                 .barriers = v->barriers,

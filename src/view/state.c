@@ -128,6 +128,38 @@ static int state_add_barriers(json_object *o, const char *key, uint32_t barriers
         return state_add(o, key, TAKE(names));
 }
 
+static int state_add_digest(json_object *list, const StateDigest *digest)
+{
+        _cleanup_json_ json_object *o = json_object_new_object();
+        if (!o)
+                return -ENOMEM;
+        int r = state_add_text(o, "file", digest->file);
+        if (r >= 0)
+                r = state_add_text(o, "sha256", digest->sha256);
+        if (r < 0)
+                return r;
+        if (json_object_array_add(list, o) < 0)
+                return -ENOMEM;
+        TAKE(o);
+        return 0;
+}
+
+static int state_add_digests(json_object *o, const char *key, const StateFacts *facts)
+{
+        if (!facts->digests)
+                return json_object_object_add(o, key, NULL) < 0 ? -ENOMEM : 0;
+
+        _cleanup_json_ json_object *list = json_object_new_array();
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < facts->digest_count; i++) {
+                int r = state_add_digest(list, &facts->digests[i]);
+                if (r < 0)
+                        return r;
+        }
+        return state_add(o, key, TAKE(list));
+}
+
 int state_format(const StateFacts *facts, char **ret)
 {
         _cleanup_json_ json_object *o = json_object_new_object();
@@ -141,6 +173,8 @@ int state_format(const StateFacts *facts, char **ret)
                 r = state_add_text(o, "overlay", facts->overlay);
         else if (r >= 0 && json_object_object_add(o, "overlay", NULL) < 0)
                 r = -ENOMEM;
+        if (r >= 0)
+                r = state_add_digests(o, "assert-unchanged", facts);
         if (r >= 0)
                 r = state_add_text(o, "unit", facts->unit);
         if (r >= 0)

@@ -8,10 +8,18 @@
 #include "block/cache.h"
 #include "view/health.h"
 
+/* One file of the image. */
+typedef struct StateDigest {
+        char *file; /* as it was named, which may have been done by an image */
+        char sha256[65];
+} StateDigest;
+
 typedef struct StateFacts {
         const char *image, *format;
-        const char *overlay; /* NULL: none */
-        const char *unit;    /* "": none */
+        const char *overlay;        /* NULL: none */
+        const char *unit;           /* "": none */
+        const StateDigest *digests; /* NULL: nobody has asked for them */
+        size_t digest_count;
         int64_t pid;
         bool writable;
         bool passthrough;  /* the kernel reads and writes past us: of that nothing is counted */

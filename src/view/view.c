@@ -144,6 +144,8 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->image = TAKE(image);
         v->unit = TAKE(unit);
         v->overlay = TAKE(overlay);
+        v->digests = options->digests;
+        v->digest_count = options->digest_count;
         v->pid = options->pid;
         v->barriers = options->barriers;
         v->since = time(NULL);

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "view/health.h"
+#include "view/state.h"
 #include "view/use.h"
 
 #include <stdbool.h>
@@ -40,6 +41,9 @@ typedef struct ViewOptions {
         const char *image, *unit;
         /* What takes the writes, as people know it; then the node is that, and below it lies the image. NULL: nothing does. */
         const char *overlay;
+        /* Of all files of the image, as they were at first; borrowed. NULL: nobody has looked. */
+        const StateDigest *digests;
+        size_t digest_count;
         int64_t pid;
         uint32_t barriers; /* base/barrier.h: what keeps this process in */
         int wake_fd; /* an eventfd, borrowed: written to when there is a fault to report; -1: none */

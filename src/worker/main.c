@@ -110,6 +110,8 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
                 .image = w->image.image.path,
                 .unit = serve->unit,
                 .overlay = w->shown.overlay.path[0] ? w->shown.overlay.path : NULL,
+                .digests = w->shown.digests.facts,
+                .digest_count = w->shown.digests.count,
                 .pid = serve->supervisor_pid,
                 .barriers = w->sandbox.applied,
                 .wake_fd = w->wake_fd,
@@ -349,6 +351,8 @@ static int worker_run(Worker *w)
 
         int waited = worker_wait(w, &err);
         r = worker_finish(w, &err);
+        if (waited >= 0 && r >= 0)
+                r = digests_read(&w->shown.digests, w->channel, &err);
         return worker_tell_done(w, waited < 0 ? waited : r, &err);
 }
 

@@ -107,7 +107,9 @@ static int shown_open_chain(Shown *s, const MessageImage *image, int channel, St
         TAKE(owned);
         s->format = s->node->format;
         s->guessed = s->node->guessed;
-        if (image->has_overlay)
+        if (image->assert_unchanged)
+                r = digests_list(&s->digests, s->node, &opener, image->path, err);
+        if (r >= 0 && image->has_overlay)
                 r = shown_open_overlay(s, &request, &opener, err);
         if (r >= 0)
                 r = window_choose(image, s->node, &s->window, err);
@@ -138,11 +140,14 @@ int shown_open(Shown *s, const MessageImage *image, int channel, int fd, Err *er
                 return r;
         /* No passphrase is tried any more. */
         r = memory_limit_settle();
-        return r < 0 ? err_set(err, -r, "cannot limit memory: %m") : 0;
+        if (r < 0)
+                return err_set(err, -r, "cannot limit memory: %m");
+        return digests_read(&s->digests, channel, err);
 }
 
 void shown_done(Shown *s)
 {
+        digests_done(&s->digests);
         s->over = store_free(s->over);
         s->node = node_close(s->node);
         s->cache = cache_free(s->cache);

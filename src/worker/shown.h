@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "block/node.h"
 #include "ipc/message.h"
+#include "worker/digest.h"
 #include "worker/window.h"
 
 #include <stdbool.h>
@@ -22,6 +23,7 @@ typedef struct Shown {
         Store *over;            /* owned: the overlay's file, until the node has it */
         uint32_t plain;         /* as in MESSAGE_SEALED */
         Window window;
+        Digests digests; /* none where nobody asks for them */
 } Shown;
 
 /* Takes `fd`, the image, whatever happens. After a failure shown_done() is called all the same. */

@@ -107,6 +107,7 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
                 { MESSAGE_SECRET_WANTED, sizeof(MessageSecretWanted), false },
                 { MESSAGE_SECRET, sizeof(MessageSecret), false },
                 { MESSAGE_OVERLAY, sizeof(MessageOverlay), true },
+                { MESSAGE_DIGEST, sizeof(MessageDigest), false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

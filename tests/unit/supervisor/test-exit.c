@@ -29,7 +29,8 @@ static void test_what_people_are_promised(void **state)
                 { PHASE_OPEN, ECHILD, 74 },       { PHASE_MOUNT, EPERM, 77 },
                 { PHASE_MOUNT, EACCES, 77 },      { PHASE_MOUNT, EBUSY, 75 },
                 { PHASE_MOUNT, ENODEV, 74 },      { PHASE_SERVE, EIO, 74 },
-                { PHASE_SERVE, ECHILD, 74 },      { PHASE_SERVE, ENOSPC, 74 },
+                { PHASE_PROVE, ESTALE, 76 },      { PHASE_SERVE, ECHILD, 74 },
+                { PHASE_SERVE, ENOSPC, 74 },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

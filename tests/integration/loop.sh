@@ -71,6 +71,17 @@ wait_until 20 process_is_gone "$pid" || fail "the service does not end"
 no_loop_over "$W/disk.qcow2" || fail "the device is left"
 no_mount_left
 
+step "the device goes first, and is not in the way of a stop"
+up_in_foreground front --loop -w disk.qcow2
+printf x | dd of="$(loops_over disk.qcow2)" bs=1 seek=1000000 conv=notrunc status=none
+kill -TERM "$(pid_of front)"
+wait_for_end front
+equal "status ($(cat front.log))" "$STATUS" 0
+grep -i 'in use' front.log && fail "the view was in use: $(cat front.log)"
+"$RAWVIEW" mount disk.qcow2 >/dev/null
+equal "what was written to the device" "$(dd if=disk.qcow2 bs=1 skip=1000000 count=1 status=none)" x
+"$RAWVIEW" umount disk.qcow2
+
 step "sectors of 4096 bytes, where the partition table has them"
 "$PYTHON" - large.raw <<'PYTHON'
 import struct, sys, uuid, zlib

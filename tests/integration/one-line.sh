@@ -68,6 +68,10 @@ no_mount_left
 step "what another user shows is that user's to end; root ends it by its image"
 as-user rawview web.qcow2 >../out
 expect_fail 'web.qcow2: is shown by somebody else' as-other rawview umount web.qcow2
+: >../mp
+"$RAWVIEW" mount web.qcow2 ../mp >../out
+expect_fail "web.qcow2: is shown in 2 places" "$RAWVIEW" umount web.qcow2
+"$RAWVIEW" umount ../mp
 "$RAWVIEW" umount web.qcow2
 no_mount_left
 wait_until 10 is_gone "$PLACE/web.qcow2" || fail "the file is left"

@@ -15,7 +15,7 @@ disk()
     echo 'the plans' >tree/home/web/plans.txt
     echo 'Nov 28 23:59:01 web sshd[812]: Accepted password for root' >tree/var/log/auth.log
     truncate -s 64M "$1"
-    echo 'start=2048, type=83, bootable' | sfdisk --quiet --label dos "$1"
+    printf '%s\n' 'label: dos' 'label-id: 0x2e8d6a17' 'start=2048, type=83, bootable' | sfdisk --quiet "$1"
     chown -R 0:0 tree
     mkfs.ext4 -q -F -d tree -L root -U 0b5e7f0e-7b1c-4c5e-9d0a-5f6a3c1b2d4e -E offset=1048576,hash_seed=0b5e7f0e-7b1c-4c5e-9d0a-5f6a3c1b2d4e "$1" 63M
     rm -r tree
@@ -152,4 +152,12 @@ scene_vhdx()
     python3 "$RECIPES/mkimage.py" "$RECIPES/good-vhdx-log-replay.recipe" made
     mv made/disk case-17.vhdx
     rm -r made
+}
+
+# What somebody has sent: a VMDK.
+scene_tour()
+{
+    disk disk
+    qemu-img convert -f raw -O vmdk disk web.vmdk
+    rm disk
 }

@@ -81,4 +81,70 @@ terminal_is_unchanged
 kill -CONT "$(worker_of "$(pid_of stuck)")"
 down stuck
 no_mount_left
+
+step "a check says how far it is, and Ctrl-C takes that away"
+# All tables are one, so that this takes a while.
+"$PYTHON" - large <<'PYTHON'
+import struct, sys
+cs, tables = 65536, 16384
+header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 16, tables * 8192 * cs, 0, tables, cs, 6 * cs, 1, 0, 0, 0, 0, 0, 4, 104)
+with open(sys.argv[1], "wb") as f:
+    for pos, what in (0, header), (cs, struct.pack(">Q", 3 * cs) * tables), (3 * cs, struct.pack(">Q", 4 * cs) * 8192), (16 * cs, b"x"):
+        f.seek(pos)
+        f.write(what)
+PYTHON
+enter 'clear; rawview check large'
+sees '^checking large: +[0-9]+ %'
+press C-c
+is_ready
+! screen_has '%' || fail "half a line is left: $(screen)"
+terminal_is_unchanged
+
+step "one line shows an image, what was found, and what to type next"
+enter "clear; rawview disk.qcow2"
+sees '^End it: +rawview umount '
+sees "^$W/disk.qcow2"
+sees '^disk.qcow2: qcow2, 1(.0)?M, read-only'
+sees '^Look at it: +fdisk -l '
+is_ready
+finish 'rawview umount disk.qcow2 2>said; cat said'
+equal "status of umount" "$SAID_STATUS" 0
+finish 'rawview disk.qcow2 mp >said 2>&1'
+equal "what a script gets" "$(head -n 1 said)" "$W/mp"
+! grep -q 'Look at it' said || fail "hints where nobody looks: $(cat said)"
+
+step "list fits the terminal, in colour there and nowhere else"
+cp disk.qcow2 other.qcow2
+up other other.qcow2
+for width in 132 80 40; do
+    resize $width
+    enter 'clear; rawview list'
+    sees '^VIEW.*STATE'
+    is_ready
+    # A line that did not fit would take two.
+    equal "lines in $width columns ($(screen))" "$(screen | grep -c .)" 4
+    screen_colours | grep -q $'\e\\[1m.*VIEW' || fail "no colour: $(screen_colours | cat -v)"
+done
+finish 'rawview list >said'
+! grep -q $'\e' said || fail "colour in a file: $(cat -v said)"
+grep -qE "^$W/other.qcow2 .* [0-9]{7} " said || fail "no whole line of other.qcow2: $(cat said)"
+
+step "list --watch follows the size of the terminal, and Ctrl-C and q leave it as it was"
+resize 132
+for key in C-c q; do
+    enter 'clear; rawview list --watch'
+    sees '^VIEW.*FORMAT.*WRITTEN'
+    resize 40
+    sees '^VIEW +SIZE +STATE'
+    resize 132
+    sees '^VIEW.*FORMAT.*WRITTEN'
+    press $key
+    is_ready
+    settings stty-after
+    # The size is part of the settings.
+    [[ $(sed 1d stty-before) == "$(sed 1d stty-after)" ]] || fail "the terminal has other settings: $(diff stty-before stty-after)"
+    rm stty-after
+done
+"$RAWVIEW" umount --all
+no_mount_left
 close_terminal

@@ -3,6 +3,7 @@
 #
 # A person at a terminal: a shell in tmux, within the namespaces of integration's lib.sh.
 #   open_terminal COLUMNS [LINES]   a terminal with a shell in it, prompt "ready> "
+#   resize COLUMNS                  and its programs know
 #   enter TEXT                      types a line; press KEY presses Ctrl-C (C-c) and the like
 #   screen                          what is to be seen, screen_colours with its escape sequences
 #   sees PATTERN                    waits until a line of the screen matches, or fails and prints the screen
@@ -22,7 +23,6 @@ open_terminal()
         "env LC_ALL=C.UTF-8 TERM=screen-256color PS1='ready> ' HISTFILE= PATH=$PATH bash --norc --noprofile"
     in_tmux set-option -g status off
     in_tmux set-option -g history-limit 5000
-    in_tmux resize-window -x "$1" -y "${2:-24}"
     is_ready
 }
 
@@ -35,6 +35,18 @@ close_terminal()
 tmux_is_gone()
 {
     ! in_tmux list-sessions >/dev/null 2>&1
+}
+
+# tmux tells the terminal's programs a little later.
+resize()
+{
+    in_tmux resize-window -x "$1"
+    wait_until 20 has_width "$1" || fail "the terminal does not become $1 columns wide"
+}
+
+has_width()
+{
+    [[ $(stty -F "$(in_tmux display-message -p '#{pane_tty}')" size) == *" $1" ]]
 }
 
 enter()

@@ -152,5 +152,7 @@ int confined_run(const ConfinedTask *task)
                 err_set(&err, errno, "cannot fork: %m");
                 return cli_fail(task->file, &err);
         }
+        if (task->attend)
+                task->attend(task->arg);
         return confined_attend(task, ours, pid);
 }

@@ -17,6 +17,9 @@ typedef struct ConfinedTask {
         /* In the child, which is free still: goes into the sandbox, does the work, returns the exit status. `channel`
          * is where it asks, `parent` the process whose end is its own. */
         int (*run)(void *arg, int channel, pid_t parent);
+        /* In this process, when there is a child: what signals shall do besides. May be NULL. Not earlier, because a file that
+         * does not answer keeps a process from taking a signal unless that ends it. */
+        void (*attend)(void *arg);
         void *arg;
 } ConfinedTask;
 

@@ -125,6 +125,14 @@ static int image_open(const ImageRequest *request, const char *given, Broker *re
         return r;
 }
 
+static void image_attend(void *arg)
+{
+        ImageTask *t = arg;
+
+        if (t->request->attend)
+                t->request->attend(t->arg);
+}
+
 int image_run(const ImageRequest *request, ImageWork work, void *arg)
 {
         _cleanup_free_ char *given = NULL;
@@ -151,6 +159,7 @@ int image_run(const ImageRequest *request, ImageWork work, void *arg)
                 .file = request->file,
                 .broker = &broker,
                 .run = image_look,
+                .attend = image_attend,
                 .arg = &t,
         };
         return confined_run(&task);

@@ -24,7 +24,9 @@ typedef struct ImageRequest {
         bool with_chain; /* with all files that it names; else `file` and, where the format needs them, the pieces of the same
                             image */
         void (*prepare)(void); /* what the child does before it is confined; may be NULL */
-        bool require_sandbox;  /* fail when the kernel lacks a part of it */
+        void (*attend)(
+                void *arg); /* what signals do in the process that waits; `arg` is that of the work; may be NULL */
+        bool require_sandbox; /* fail when the kernel lacks a part of it */
 } ImageRequest;
 
 /* Of the child. */

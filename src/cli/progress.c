@@ -67,16 +67,6 @@ void progress_watch_signals(const Progress *p)
         }
 }
 
-void progress_unwatch_signals(void)
-{
-        for (size_t i = 0; i < sizeof(progress_signals) / sizeof(progress_signals[0]); i++) {
-                struct sigaction old;
-                sigaction(progress_signals[i], NULL, &old);
-                if (old.sa_handler == progress_end)
-                        signal(progress_signals[i], SIG_DFL);
-        }
-}
-
 /* The whole line shorter than the terminal is wide, or it would be wiped in part only. */
 static void progress_draw(Progress *p)
 {

@@ -31,9 +31,6 @@ void progress_init(Progress *p, ProgressWish wish, const char *name);
 /* For a process that only waits for the one that shows: what ends it wipes the line. */
 void progress_watch_signals(const Progress *p);
 
-/* In the process that shows: undoes that. */
-void progress_unwatch_signals(void);
-
 /* Cheap. `pass` is text that stays, "checking". */
 void progress_show(Progress *p, const char *pass, uint64_t done, uint64_t whole);
 

@@ -75,6 +75,13 @@ static int check_status(const CheckReport *report)
                                        : CLI_OK;
 }
 
+static void check_attend(void *arg)
+{
+        CheckWork *work = arg;
+
+        progress_watch_signals(&work->progress);
+}
+
 static int check_work(Image *image, void *arg)
 {
         CheckWork *work = arg;
@@ -88,7 +95,6 @@ static int check_work(Image *image, void *arg)
                 .listener = &work->progress,
         };
 
-        progress_unwatch_signals();
         int r = node_check(image->node, &report);
         progress_wipe(&work->progress);
         if (r == -EOPNOTSUPP && !image->node->format->check) {
@@ -115,6 +121,7 @@ static int check_run(const CheckOptions *options, const char *file)
                 .force_share = options->image.force_share,
                 .writable = options->repair != CHECK_LOOK,
                 .for_check = true,
+                .attend = check_attend,
                 .references = options->image.references,
                 .allowed = options->image.allowed_paths,
                 .require_sandbox = options->require_sandbox,
@@ -124,7 +131,6 @@ static int check_run(const CheckOptions *options, const char *file)
         if (options->verbose)
                 log_open("rawview", LOG_LEVEL_DEBUG);
         progress_init(&work.progress, options->progress, file);
-        progress_watch_signals(&work.progress);
         int status = image_run(&request, check_work, &work);
         progress_done(&work.progress);
         return status;

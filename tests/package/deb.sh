@@ -16,6 +16,13 @@ version=$(sed -n "s/^    version: '\(.*\)',/\1/p" meson.build)
     echo "debian/changelog does not begin with version $version of meson.build"
     exit 1
 }
+# What ./dev installs to build, Debian has to know of, too: it may be on this machine by chance.
+for library in $(sed -n '/^build_packages=(/,/)/p' dev | tr -c 'a-z0-9-' '\n' | grep -- '-dev$' | grep -v -x libc6-dev); do
+    grep -q "^ $library\b" debian/control || {
+        echo "$library is in build_packages of dev, and not in debian/control"
+        exit 1
+    }
+done
 place=$("$source/packaging/build-deb")
 # What may be other than lintian would have it, and why, stands in debian/rawview.lintian-overrides.
 said=$(lintian --display-info --allow-root --fail-on error,warning,info "$place"/*.changes) || {

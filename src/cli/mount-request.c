@@ -8,6 +8,7 @@
 #include "cli/mount-exit.h"
 #include "cli/mount-words.h"
 #include "cli/own-place.h"
+#include "cli/partition-list.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,9 +212,11 @@ static int mount_request_find_place(MountRequest *m, const char *image)
 {
         Err err = { "" };
 
-        if (m->for_mount || !own_place_is_needed(image))
+        bool folder = m->config.partitions;
+
+        if (m->for_mount || (!folder && !own_place_is_needed(image)))
                 return CLI_OK;
-        if (own_place_make(image, &m->own_place, &err) < 0)
+        if ((folder ? own_place_make_folder : own_place_make)(image, &m->own_place, &err) < 0)
                 return cli_fail(image, &err);
         int status = mount_request_set(m, "mount-point", m->own_place);
         return status == CLI_OK ? daemon_add(&m->command, "--remove-mount-point") : status;
@@ -223,7 +226,7 @@ static int mount_request_find_place(MountRequest *m, const char *image)
 static void mount_request_leave_place(const MountRequest *m)
 {
         if (m->own_place)
-                (void)unlink(m->own_place);
+                (void)(m->config.partitions ? rmdir : unlink)(m->own_place);
 }
 
 int mount_request_take_paths(MountRequest *m, const char *image, const char *mount_point)
@@ -243,6 +246,18 @@ int mount_request_take_paths(MountRequest *m, const char *image, const char *mou
         return status;
 }
 
+static void mount_request_tell(const MountRequest *m)
+{
+        _cleanup_free_ char *disk = NULL;
+
+        if (!m->config.partitions)
+                found_tell(m->image, m->command.view);
+        else if (asprintf(&disk, "%s/disk", m->command.view) < 0)
+                disk = NULL;
+        if (disk)
+                partition_list_tell(disk);
+}
+
 int mount_request_run(MountRequest *m, bool foreground)
 {
         int status = daemon_add(&m->command, m->for_mount ? "--for-mount" : "--for-command");
@@ -255,6 +270,6 @@ int mount_request_run(MountRequest *m, bool foreground)
         if (status != CLI_OK)
                 mount_request_leave_place(m);
         else if (!m->for_mount && !m->quiet && m->command.view && isatty(STDERR_FILENO))
-                found_tell(m->image, m->command.view);
+                mount_request_tell(m);
         return status;
 }

@@ -16,6 +16,11 @@ enum {
         OWN_PLACE_NUMBER_MAX = 1000,
 };
 
+typedef enum OwnPlaceKind {
+        OWN_PLACE_FILE,
+        OWN_PLACE_FOLDER,
+} OwnPlaceKind;
+
 /* What ends so in this folder is a descriptor. */
 #define DESCRIPTOR_END ".image"
 
@@ -94,45 +99,69 @@ static int own_place_name(const char *image, unsigned number, char **ret)
         return n < 0 ? -ENOMEM : 0;
 }
 
+/* Sets errno. */
+static int own_place_create(int folder, const char *name, OwnPlaceKind kind)
+{
+        if (kind == OWN_PLACE_FOLDER)
+                return mkdirat(folder, name, 0700);
+        _cleanup_close_ int fd =
+                openat(folder, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+        return fd < 0 ? -1 : 0;
+}
+
 /* *ret_name is what it is called in the folder. */
-static int own_place_make_in(int folder, const char *image, char **ret_name, Err *err)
+static int own_place_make_in(
+        int folder, const char *image, OwnPlaceKind kind, char **ret_name, Err *err)
 {
         for (unsigned number = 1; number <= OWN_PLACE_NUMBER_MAX; number++) {
                 _cleanup_free_ char *name = NULL;
                 if (own_place_name(image, number, &name) < 0)
                         return err_set(err, ENOMEM, "%m");
-                _cleanup_close_ int fd = openat(
-                        folder, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
-                if (fd >= 0) {
+                if (own_place_create(folder, name, kind) == 0) {
                         *ret_name = TAKE(name);
                         return 0;
                 }
                 if (errno != EEXIST)
-                        return err_set(err, errno, "cannot make a file for the view: %m");
+                        return err_set(err, errno, "cannot make a place for the view: %m");
         }
         return err_set(err, EEXIST, "there are %d views of that name already",
                        OWN_PLACE_NUMBER_MAX);
 }
 
-int own_place_make(const char *image, char **ret, Err *err)
+static int own_place_make_kind(const char *image, OwnPlaceKind kind, char **ret, Err *err)
 {
         _cleanup_free_ char *path = NULL, *name = NULL;
         _cleanup_close_ int folder = -1;
+
+        int r = own_place_get_folder(&path, err);
+        if (r >= 0)
+                r = own_place_open_folder(path, &folder, err);
+        if (r >= 0)
+                r = own_place_make_in(folder, image, kind, &name, err);
+        if (r >= 0 && asprintf(ret, "%s/%s", path, name) < 0)
+                r = err_set(err, ENOMEM, "%m");
+        return r;
+}
+
+int own_place_make(const char *image, char **ret, Err *err)
+{
         Err why = { "" };
 
-        int r = own_place_get_folder(&path, &why);
-        if (r >= 0)
-                r = own_place_open_folder(path, &folder, &why);
-        if (r >= 0)
-                r = own_place_make_in(folder, image, &name, &why);
-        if (r >= 0 && asprintf(ret, "%s/%s", path, name) < 0)
-                r = err_set(&why, ENOMEM, "%m");
+        int r = own_place_make_kind(image, OWN_PLACE_FILE, ret, &why);
         if (r < 0)
                 return err_set(err, -r,
                                "a view cannot cover it (it is not writable by you, or no plain "
                                "file), nor be shown elsewhere by itself: %s; name a mount point",
                                why.text);
         return 0;
+}
+
+int own_place_make_folder(const char *image, char **ret, Err *err)
+{
+        Err why = { "" };
+
+        int r = own_place_make_kind(image, OWN_PLACE_FOLDER, ret, &why);
+        return r < 0 ? err_set(err, -r, "%s; name a folder for its partitions", why.text) : 0;
 }
 
 void own_place_clean(int folder, const char *name)
@@ -148,4 +177,6 @@ void own_place_clean(int folder, const char *name)
                 return;
         if (S_ISREG(st.st_mode) && st.st_size == 0 && st.st_uid == geteuid())
                 unlinkat(folder, name, 0);
+        else if (S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+                unlinkat(folder, name, AT_REMOVEDIR);
 }

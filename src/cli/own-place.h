@@ -16,6 +16,9 @@ bool own_place_is_needed(const char *image);
 /* Makes an empty file, named as the image is, and with a number where there is one already. free() *ret. */
 int own_place_make(const char *image, char **ret, Err *err);
 
+/* The same, but an empty folder. */
+int own_place_make_folder(const char *image, char **ret, Err *err);
+
 /* The run-time folder, which need not be there: "/run/rawview", or that of a user. free() *ret. ENOENT: nobody knows. */
 int own_place_get_folder(char **ret, Err *err);
 

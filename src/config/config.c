@@ -61,6 +61,8 @@ static const ConfigKey config_keys[] = {
           .words = config_volatile, .doc = "what takes the writes: a qcow2, or volatile" },
         { "View", "Partition", "partition", VALUE_TEXT, CONFIG_AT(partition), .max = 255,
           .doc = "show one partition alone: number, label or UUID" },
+        { "View", "Partitions", "partitions", VALUE_BOOLEAN, CONFIG_AT(partitions),
+          .doc = "show disk and partitions in a folder" },
         { "View", "Offset", "view-offset", VALUE_SIZE, CONFIG_AT(offset), .max = INT64_MAX,
           .doc = "show the disk from this byte on" },
         { "View", "Size", "view-size", VALUE_SIZE, CONFIG_AT(size), .max = INT64_MAX,
@@ -270,6 +272,17 @@ static int config_refuse_contradiction(const Config *c, Err *err)
                 return err_set(err, EINVAL,
                                "Partition= (--partition) cannot be combined with Offset= or Size= "
                                "(--view-offset, --view-size)");
+        if (c->partitions && (c->partition || c->offset > 0 || c->size > 0))
+                return err_set(err, EINVAL,
+                               "Partitions=yes (--partitions) cannot be combined with Partition=, "
+                               "Offset= or Size= (--partition, --view-offset, --view-size)");
+        if (c->partitions && (c->growable || c->loop))
+                return err_set(err, EINVAL,
+                               "Partitions=yes (--partitions) cannot be combined with %s",
+                               c->growable ? "Growable=yes (--growable)" : "Loop=yes (--loop)");
+        if (c->partitions && !c->mount_point)
+                return err_set(err, EINVAL,
+                               "Partitions=yes (--partitions) needs MountPoint=, a folder");
         if (c->growable && (c->partition || c->offset > 0 || c->size > 0))
                 return err_set(err, EINVAL,
                                "Growable=yes (--growable) needs the whole disk: a partition or a "

@@ -59,6 +59,7 @@ typedef struct Config {
         char *mount_point; /* NULL: path */
         bool writable, growable;
         char *overlay, *partition;
+        bool partitions;       /* the view is a folder: the disk and all of them */
         uint64_t offset, size; /* size 0: to the end */
         bool loop;             /* a loop device lies over the view */
         ConfigAuto allow_other;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The kernel's requests, translated into calls of a View: a buffer, an errno, nothing else. The view is the root
- * node of its file system, a regular file, and the only one.
+ * node of its file system, a regular file, and the only one; or the root is a folder, and the views are the files in it, numbered
+ * in their order from OPS_FIRST_FILE on. What is asked of the folder itself, the first of them answers.
  *
  * A thread has a libfuse session of its own, whose user data is its OpsThread. For src/fuse only.
  */
@@ -9,12 +10,17 @@
 
 #define FUSE_USE_VERSION 314
 
-#include "view/view.h"
+#include "view/folder.h"
 
 #include <fuse_lowlevel.h>
 
+enum {
+        OPS_FIRST_FILE = 2,
+};
+
 typedef struct OpsThread {
-        View *view; /* borrowed */
+        View *view;           /* borrowed */
+        const Folder *folder; /* as in ServeOptions */
         /* Where read requests are answered from. */
         void *answer;
         size_t answer_len;

@@ -64,6 +64,7 @@ struct Serve {
         atomic_bool stopping;
         atomic_int error; /* the first errno that ended a thread; 0: none */
         Turns turns;
+        uint64_t file_count; /* beside the root */
         ServeThread threads[];
 };
 
@@ -321,6 +322,7 @@ static int serve_prepare_thread(
         t->buf_len = limits->buf_len;
         t->ops = (OpsThread){
                 .view = o->view,
+                .folder = o->folder,
                 .answer = (uint8_t *)buf + SERVE_HEADER_SIZE,
                 .answer_len = limits->buf_len - SERVE_HEADER_SIZE,
                 .max_write = limits->max_write,
@@ -382,6 +384,7 @@ int serve_start(const ServeOptions *options, Serve **ret, Err *err)
         }
         s->thread_count = count;
         s->wake_fd = options->wake_fd;
+        s->file_count = options->folder ? options->folder->count : 0;
 
         for (unsigned i = 0; i < count; i++) {
                 r = serve_prepare_thread(&s->threads[i], s, options, &limits, err);
@@ -396,18 +399,30 @@ int serve_start(const ServeOptions *options, Serve **ret, Err *err)
 }
 
 /* A negative offset: contents that the kernel has cached stay. */
-int serve_forget_attributes(Serve *s)
+static int serve_forget_inode(Serve *s, uint64_t ino)
 {
         struct {
                 struct fuse_out_header header;
                 struct fuse_notify_inval_inode_out inode;
         } note = {
                 .header = { .len = sizeof(note), .error = FUSE_NOTIFY_INVAL_INODE },
-                .inode = { .ino = FUSE_ROOT_ID, .off = -1 },
+                .inode = { .ino = ino, .off = -1 },
         };
 
         ssize_t n = write(s->threads[0].fd, &note, sizeof(note));
         return n < 0 ? -errno : 0;
+}
+
+int serve_forget_attributes(Serve *s)
+{
+        int r = serve_forget_inode(s, FUSE_ROOT_ID);
+
+        /* The kernel knows only those that somebody has asked for. */
+        for (uint64_t i = 0; r >= 0 && i < s->file_count; i++) {
+                r = serve_forget_inode(s, OPS_FIRST_FILE + i);
+                r = r == -ENOENT ? 0 : r;
+        }
+        return r;
 }
 
 /* Who is at a request is left alone: nothing that it waits for need know of signals. */

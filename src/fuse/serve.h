@@ -18,10 +18,13 @@
 
 typedef struct Serve Serve;
 typedef struct View View;
+typedef struct Folder Folder;
 
 typedef struct ServeOptions {
         View *view; /* borrowed */
-        int fd;     /* borrowed; only copies of it are used after serve_start */
+        const Folder *
+                folder; /* borrowed; in which `view` is the first. NULL: `view` is the root of its file system */
+        int fd;             /* borrowed; only copies of it are used after serve_start */
         int32_t backing_id; /* the file, in the kernel's hands, with which opens are answered; 0: with none */
         /* FUSE_INIT as the kernel sent it and as it was answered, with their headers; borrowed during the call. */
         const void *init_request, *init_answer;

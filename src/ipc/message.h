@@ -70,6 +70,7 @@ typedef struct MessageImage {
         char snapshot[MESSAGE_NAME_MAX]; /* "": none */
         char partition
                 [MESSAGE_PARTITION_MAX]; /* which one the view is: number, name or UUID; "": none */
+        uint32_t partitions;             /* the view is a folder: the disk and its partitions */
         uint32_t writable, growable;
         uint32_t loop;             /* a loop device will lie over the view */
         uint64_t offset, size;     /* the window that the view is; size 0: to the end of the disk */

@@ -41,6 +41,17 @@ static int look_open(int parent, const char *name, int flags)
         return fd < 0 ? -errno : fd;
 }
 
+/* The file that is looked at: the view itself, or the disk in it where it is a folder. A regular file has no names in it, and says
+ * so without its server. */
+static int look_open_file(int parent, const char *name, int flags)
+{
+        _cleanup_close_ int view = look_open(parent, name, O_PATH);
+        if (view < 0)
+                return view;
+        int fd = look_open(view, "disk", flags);
+        return fd == -ENOTDIR ? look_open(parent, name, flags) : fd;
+}
+
 /* Attributes may come from the kernel's memory of them; statfs always asks the server. */
 static int look_ask(const void *name, int parent, void *result)
 {
@@ -74,7 +85,7 @@ static int look_first(const void *name, int parent, void *result)
         int r = look_stat(name, parent, result);
         if (r < 0)
                 return r;
-        _cleanup_close_ int fd = look_open(parent, name, O_RDONLY);
+        _cleanup_close_ int fd = look_open_file(parent, name, O_RDONLY);
         if (fd == -EACCES)
                 return 0;
         if (fd < 0)
@@ -92,7 +103,7 @@ static int look_read_direct(int parent, const char *name, LookAnswer *answer)
 {
         _Alignas(LOOK_READ_LEN) char buf[LOOK_READ_LEN];
 
-        _cleanup_close_ int fd = look_open(parent, name, O_RDONLY | O_DIRECT);
+        _cleanup_close_ int fd = look_open_file(parent, name, O_RDONLY | O_DIRECT);
         if (fd < 0)
                 return fd == -ENOTCONN || fd == -ECONNABORTED ? fd : 0;
         if (read(fd, buf, sizeof(buf)) >= 0)
@@ -171,7 +182,7 @@ int look_start_sync(Attempt *ret)
 static int look_open_exempted(int parent, const char *name)
 {
         for (int i = 0;; i++) {
-                int fd = look_open(parent, name, O_RDONLY);
+                int fd = look_open_file(parent, name, O_RDONLY);
                 if (fd != -ESHUTDOWN || i == LOOK_EXEMPTED_TRIES)
                         return fd;
                 poll(NULL, 0, LOOK_EXEMPTED_MS);

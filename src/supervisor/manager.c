@@ -71,7 +71,8 @@ static int manager_open_files(Manager *m, Err *err)
         if (r < 0)
                 return err_prefix(err, r, "%s", c->path);
         r = m->options->fuse_fd < 0
-                    ? target_open(c->mount_point, m->options->rule, &m->target, err)
+                    ? (c->partitions ? target_open_folder : target_open)(
+                              c->mount_point, m->options->rule, &m->target, err)
                     : adopt_connection(m->options->fuse_fd, &m->target, &m->mount, err);
         if (r < 0)
                 return err_prefix(err, r, "%s", c->mount_point);
@@ -158,6 +159,7 @@ static int manager_open_image(Manager *m, Err *err)
         snprintf(image->snapshot, sizeof(image->snapshot), "%s", c->snapshot ? c->snapshot : "");
         snprintf(image->partition, sizeof(image->partition), "%s",
                  c->partition ? c->partition : "");
+        image->partitions = c->partitions;
         image->writable = c->writable;
         image->growable = c->growable;
         image->loop = c->loop;

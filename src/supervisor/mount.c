@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -62,8 +63,9 @@ static int mount_as_root(
                 return err_set(err, errno, "cannot open /dev/fuse: %m");
         m->allow_other = c->allow_other != CONFIG_NO;
         snprintf(options, sizeof(options),
-                 "fd=%d,rootmode=100000,user_id=%u,group_id=%u,default_permissions%s", fd,
-                 geteuid(), getegid(), m->allow_other ? ",allow_other" : "");
+                 "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions%s", fd,
+                 c->partitions ? S_IFDIR : S_IFREG, geteuid(), getegid(),
+                 m->allow_other ? ",allow_other" : "");
 
         unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME;
         if (!c->writable)

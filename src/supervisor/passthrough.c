@@ -16,8 +16,8 @@ static bool passthrough_fits_view(const Manager *m)
 {
         const Config *c = m->config;
 
-        return !c->snapshot && !c->overlay && !c->partition && c->offset == 0 && c->size == 0 &&
-               !m->unlock.is_given;
+        return !c->snapshot && !c->overlay && !c->partition && !c->partitions && c->offset == 0 &&
+               c->size == 0 && !m->unlock.is_given;
 }
 
 /* Past the end a view grows only when it is meant to, and the kernel asks nobody. With its file the kernel opens it anew, for

@@ -82,6 +82,11 @@ static int target_make(const Target *t, Err *err)
 {
         if (!target_lies_in_run_folder(t))
                 return -ENOENT;
+        if (t->is_folder) {
+                if (mkdirat(t->parent, t->name, 0700) < 0 && errno != EEXIST)
+                        return err_set(err, errno, "does not exist and cannot be made: %m");
+                return 0;
+        }
         _cleanup_close_ int fd = openat(t->parent, t->name,
                                         O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 && errno != EEXIST)
@@ -95,7 +100,8 @@ static bool target_replace_folder(const Target *t)
 {
         struct statx st;
 
-        if (statx(t->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
+        if (t->is_folder ||
+            statx(t->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
             !S_ISDIR(st.stx_mode) || !target_lies_in_run_folder(t))
                 return false;
         return unlinkat(t->parent, t->name, AT_REMOVEDIR) == 0 && target_make(t, NULL) >= 0;
@@ -157,6 +163,10 @@ static int target_check_type(const Target *t, Err *err)
 
         if (statx(t->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
                 return err_set(err, errno, "cannot look at it: %m");
+        if (t->is_folder)
+                return S_ISDIR(st.stx_mode)
+                               ? 0
+                               : err_set(err, ENOTDIR, "is no folder, which --partitions needs");
         switch (st.stx_mode & S_IFMT) {
         case S_IFREG:
                 return 0;
@@ -210,11 +220,12 @@ static int target_hold(Target *t, Err *err)
         return err_set(err, EBUSY, "is covered by more than %d dead views", TARGET_STALE_MAX);
 }
 
-int target_open(const char *path, PathRule rule, Target *ret, Err *err)
+static int target_open_kind(const char *path, PathRule rule, bool is_folder, Target *ret, Err *err)
 {
         Target t = TARGET_NONE;
 
         t.rule = rule;
+        t.is_folder = is_folder;
         int r = target_find_parent(path, &t, err);
         if (r >= 0)
                 r = target_hold(&t, err);
@@ -225,6 +236,22 @@ int target_open(const char *path, PathRule rule, Target *ret, Err *err)
         snprintf(t.link, sizeof(t.link), "/proc/self/fd/%d", t.fd);
         *ret = t;
         return 0;
+}
+
+int target_open(const char *path, PathRule rule, Target *ret, Err *err)
+{
+        return target_open_kind(path, rule, false, ret, err);
+}
+
+int target_open_folder(const char *path, PathRule rule, Target *ret, Err *err)
+{
+        _cleanup_free_ char *bare = strdup(path);
+        if (!bare)
+                return err_set(err, ENOMEM, "%m");
+
+        for (size_t len = strlen(bare); len > 1 && bare[len - 1] == '/'; len--)
+                bare[len - 1] = '\0';
+        return target_open_kind(bare, rule, true, ret, err);
 }
 
 int target_get_mount_id(const Target *t, uint64_t *ret)
@@ -268,9 +295,13 @@ void target_remove(const Target *t)
             statx(t->parent, t->name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_BASIC_STATS,
                   &is) < 0)
                 return;
-        if (S_ISREG(is.stx_mode) && is.stx_size == 0 && is.stx_ino == ours.stx_ino &&
-            is.stx_dev_major == ours.stx_dev_major && is.stx_dev_minor == ours.stx_dev_minor)
+        if (is.stx_ino != ours.stx_ino || is.stx_dev_major != ours.stx_dev_major ||
+            is.stx_dev_minor != ours.stx_dev_minor)
+                return;
+        if (S_ISREG(is.stx_mode) && is.stx_size == 0)
                 (void)unlinkat(t->parent, t->name, 0);
+        else if (S_ISDIR(is.stx_mode))
+                (void)unlinkat(t->parent, t->name, AT_REMOVEDIR);
 }
 
 void target_done(Target *t)

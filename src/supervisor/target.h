@@ -19,6 +19,7 @@ typedef struct Target {
         char *path;          /* absolute, symbolic links resolved */
         const char *name;    /* its last part, in `path` */
         uint64_t mount_id;   /* the mount that the file lies in */
+        bool is_folder;      /* to be covered, not a file */
         char link[32];       /* "/proc/self/fd/N" of fd */
 } Target;
 
@@ -33,6 +34,9 @@ typedef struct Target {
  * empty folder.
  * EPERM when somebody who `rule` is about could choose it. ENOENT, ELOOP (a symbolic link), EISDIR, EINVAL (no regular file), EBUSY (covered), each in words. */
 int target_open(const char *path, PathRule rule, Target *ret, Err *err);
+
+/* The same of an existing folder; what is missing in those places is made, an empty folder. ENOTDIR: no folder. */
+int target_open_folder(const char *path, PathRule rule, Target *ret, Err *err);
 
 /* The mount that covers the file now (target->mount_id when nothing does). Never waits for a server. */
 int target_get_mount_id(const Target *t, uint64_t *ret);

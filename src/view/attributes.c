@@ -165,7 +165,7 @@ static int view_get_state(View *v, char **ret)
                 .start = v->start,
                 .since = v->since,
         };
-        use_get_counts(&v->use, &facts.readers, &facts.writers);
+        use_get_counts(v->use, &facts.readers, &facts.writers);
         health_get_counts(&v->health, &facts.counts);
         cache_get_stat(v->node->cache, &facts.cache);
         return state_format(&facts, ret);
@@ -186,7 +186,7 @@ static int view_get_use(View *v, char **ret)
         HealthCounts counts;
 
         health_get_counts(&v->health, &counts);
-        use_format(&v->use, counts.errors, text);
+        use_format(v->use, counts.errors, text);
         return view_copy_text(text, ret);
 }
 

@@ -27,7 +27,7 @@ struct View {
         time_t since;
 
         Health health;
-        Use use;
+        Use own_use, *use; /* that of a sibling, or the own */
 
         /* Shared while the end of the view is relied on, exclusive while it moves. */
         pthread_rwlock_t size_lock;

@@ -92,7 +92,7 @@ static int view_init_locks(View *v, int wake_fd)
         }
         r = health_init(&v->health, wake_fd);
         if (r >= 0) {
-                r = use_init(&v->use);
+                r = use_init(&v->own_use);
                 if (r >= 0)
                         return 0;
                 health_done(&v->health);
@@ -133,6 +133,7 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
                 return err_set(err, -r, "cannot make a lock: %m");
 
         v->node = n;
+        v->use = options->sibling ? options->sibling->use : &v->own_use;
         v->writable = options->writable;
         v->growable =
                 options->writable && options->growable && options->start == 0 && options->len == 0;
@@ -164,7 +165,7 @@ View *view_free(View *v)
 {
         if (!v)
                 return NULL;
-        use_done(&v->use);
+        use_done(&v->own_use);
         health_done(&v->health);
         pthread_mutex_destroy(&v->lock);
         pthread_rwlock_destroy(&v->size_lock);
@@ -184,17 +185,17 @@ int view_open(View *v, int flags, pid_t pid, uint64_t *ret_id)
 {
         if (view_access(flags) == USE_WRITING && !v->writable)
                 return -EROFS;
-        return use_open(&v->use, view_access(flags), pid, ret_id);
+        return use_open(v->use, view_access(flags), pid, ret_id);
 }
 
 void view_close(View *v, int flags, uint64_t id)
 {
-        use_close(&v->use, view_access(flags), id);
+        use_close(v->use, view_access(flags), id);
 }
 
 void view_refuse_opening(View *v, pid_t exempt)
 {
-        use_end(&v->use, exempt);
+        use_end(v->use, exempt);
 }
 
 void view_get_counts(View *v, HealthCounts *ret)

@@ -44,6 +44,9 @@ typedef struct ViewOptions {
         /* Of all files of the image, as they were at first; borrowed. NULL: nobody has looked. */
         const StateDigest *digests;
         size_t digest_count;
+        /* Of the same image: who opens one of both counts as a user of both, and none is opened any more once the other is not. It
+         * outlives this one. NULL: there is none. */
+        View *sibling;
         int64_t pid;
         uint32_t barriers; /* base/barrier.h: what keeps this process in */
         int wake_fd; /* an eventfd, borrowed: written to when there is a fault to report; -1: none */

@@ -14,6 +14,7 @@
 #include "sandbox/sandbox.h"
 #include "view/view.h"
 #include "worker/confine.h"
+#include "worker/partitions.h"
 #include "worker/shown.h"
 
 #include <errno.h>
@@ -42,7 +43,8 @@ typedef struct Worker {
         Message image; /* MESSAGE_IMAGE as it came */
         SandboxReport sandbox;
         Shown shown;
-        View *view;
+        Folder *folder; /* owns the view where there is one */
+        View *view;     /* of all that there are, the first */
         Serve *serve;
         /* When it was looked for memory to give back, and whether there was any. */
         time_t trimmed;
@@ -52,7 +54,9 @@ typedef struct Worker {
 static void worker_done(Worker *w)
 {
         w->serve = serve_free(w->serve);
-        w->view = view_free(w->view);
+        if (!w->folder)
+                w->view = view_free(w->view);
+        w->folder = folder_free(w->folder);
         shown_done(&w->shown);
         cleanup_close(&w->wake_fd);
         cleanup_close(&w->channel);
@@ -88,7 +92,8 @@ static int worker_seal(Worker *w, Err *err)
         m.sealed.guessed = w->shown.guessed;
         m.sealed.repaired = w->shown.node->repaired;
         m.sealed.plain = w->shown.plain;
-        m.sealed.table_damaged = w->shown.window.table_is_damaged;
+        m.sealed.table_damaged =
+                w->shown.window.table_is_damaged || (w->shown.table && w->shown.table->damage[0]);
         m.sealed.barriers = w->sandbox.applied;
         m.sealed.barriers_lacking = w->sandbox.lacking;
         snprintf(m.sealed.format, sizeof(m.sealed.format), "%s", w->shown.format->name);
@@ -116,12 +121,17 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
                 .barriers = w->sandbox.applied,
                 .wake_fd = w->wake_fd,
         };
-        int r = view_new(w->shown.node, &view_options, &w->view, err);
+        int r = w->shown.table ? partitions_show(w->shown.node, w->shown.table, &view_options,
+                                                 &w->folder, err)
+                               : view_new(w->shown.node, &view_options, &w->view, err);
         if (r < 0)
                 return r;
+        if (w->folder)
+                w->view = w->folder->entries[0].view;
 
         ServeOptions serve_options = {
                 .view = w->view,
+                .folder = w->folder,
                 .fd = fd,
                 .backing_id = serve->backing_id,
                 .init_request = serve->init_request,
@@ -145,12 +155,27 @@ static time_t worker_now(void)
         return now.tv_sec;
 }
 
-/* Tells of a fault if it is time to. Gives the milliseconds until it may be, -1: for ever. */
-static int worker_report_faults(Worker *w)
+/* -1 is for ever. */
+static int worker_sooner(int a, int b)
+{
+        return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static size_t worker_count_views(const Worker *w)
+{
+        return w->folder ? w->folder->count : 1;
+}
+
+static View *worker_get_view(const Worker *w, size_t i)
+{
+        return w->folder ? w->folder->entries[i].view : w->view;
+}
+
+static int worker_report_faults_of(Worker *w, View *v)
 {
         Fault fault = { 0 };
         uint64_t count = 0;
-        int seconds = view_take_report(w->view, worker_now(), &fault, &count);
+        int seconds = view_take_report(v, worker_now(), &fault, &count);
 
         if (seconds != 0)
                 return seconds < 0 ? -1 : seconds * 1000;
@@ -168,6 +193,17 @@ static int worker_report_faults(Worker *w)
         return -1;
 }
 
+/* Tells of faults if it is time to. Gives the milliseconds until it may be, -1: for ever. */
+static int worker_report_faults(Worker *w)
+{
+        int limit_ms = -1;
+
+        for (size_t i = 0; i < worker_count_views(w); i++)
+                limit_ms =
+                        worker_sooner(limit_ms, worker_report_faults_of(w, worker_get_view(w, i)));
+        return limit_ms;
+}
+
 /* What requests have taken goes back when none come any more. Gives the milliseconds until the next look, -1: for ever. */
 static int worker_trim(Worker *w)
 {
@@ -183,12 +219,6 @@ static int worker_trim(Worker *w)
         return w->holds ? WORKER_TRIM_MS : -1;
 }
 
-/* -1 is for ever. */
-static int worker_sooner(int a, int b)
-{
-        return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
 static int worker_change_file(Worker *w, const MessageChange *change)
 {
         ViewChange file = {
@@ -200,8 +230,18 @@ static int worker_change_file(Worker *w, const MessageChange *change)
                 .mode = change->mode,
         };
 
-        int r = view_change(w->view, &file);
-        return r < 0 ? r : serve_forget_attributes(w->serve);
+        for (size_t i = 0; i < worker_count_views(w); i++) {
+                View *v = worker_get_view(w, i);
+                /* Of a folder that is written to, what cannot be written. */
+                if (w->folder && !view_is_writable(v))
+                        file.mode &= ~(mode_t)0222;
+                else
+                        file.mode = change->mode;
+                int r = view_change(v, &file);
+                if (r < 0)
+                        return r;
+        }
+        return serve_forget_attributes(w->serve);
 }
 
 static void worker_change(Worker *w, const MessageChange *change)
@@ -278,7 +318,7 @@ static int worker_wait(Worker *w, Err *err)
 static int worker_finish(Worker *w, Err *err)
 {
         int r = serve_stop(w->serve, err);
-        if (!view_is_writable(w->view))
+        if (!w->image.image.writable)
                 return r;
 
         int flushed = view_finish(w->view);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -25,7 +26,7 @@ static uint32_t shown_find_plain(const Shown *s, const MessageImage *image, cons
 {
         uint32_t number = 0;
 
-        if (image->has_overlay || s->window.is_part ||
+        if (image->has_overlay || s->window.is_part || s->table ||
             (image->writable && (!image->growable || s->format != &format_raw)))
                 return 0;
         const Store *plain = node_get_plain(s->node);
@@ -113,6 +114,8 @@ static int shown_open_chain(Shown *s, const MessageImage *image, int channel, St
                 r = shown_open_overlay(s, &request, &opener, err);
         if (r >= 0)
                 r = window_choose(image, s->node, &s->window, err);
+        if (r >= 0 && image->partitions)
+                r = window_read_table(s->node, &s->table, err);
         if (r >= 0)
                 s->plain = shown_find_plain(s, image, &opener);
         return r;
@@ -149,6 +152,7 @@ void shown_done(Shown *s)
 {
         digests_done(&s->digests);
         s->over = store_free(s->over);
+        free(TAKE(s->table));
         s->node = node_close(s->node);
         s->cache = cache_free(s->cache);
 }

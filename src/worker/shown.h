@@ -23,7 +23,8 @@ typedef struct Shown {
         Store *over;            /* owned: the overlay's file, until the node has it */
         uint32_t plain;         /* as in MESSAGE_SEALED */
         Window window;
-        Digests digests; /* none where nobody asks for them */
+        Digests digests;       /* none where nobody asks for them */
+        PartitionTable *table; /* owned; NULL: one file is shown */
 } Shown;
 
 /* Takes `fd`, the image, whatever happens. After a failure shown_done() is called all the same. */

@@ -13,13 +13,19 @@ static int window_read(void *arg, void *buf, size_t len, uint64_t off)
         return node_read(arg, buf, len, off);
 }
 
-static int window_find_partition(const MessageImage *image, Node *n, Window *ret, Err *err)
+int window_read_table(Node *n, PartitionTable **ret, Err *err)
 {
         PartitionSource source = { .read = window_read, .arg = n, .size = node_get_size(n) };
+
+        return partition_table_read(&source, ret, err);
+}
+
+static int window_find_partition(const MessageImage *image, Node *n, Window *ret, Err *err)
+{
         _cleanup_free_ PartitionTable *table = NULL;
         const Partition *found = NULL;
 
-        int r = partition_table_read(&source, &table, err);
+        int r = window_read_table(n, &table, err);
         if (r >= 0)
                 r = partition_find(table, image->partition, &found, err);
         if (r < 0)

@@ -23,6 +23,11 @@ enum {
         WINDOW_LARGE_SECTOR_SIZE = 4096,
 };
 
+typedef struct PartitionTable PartitionTable;
+
+/* For a view that shows all partitions: new memory in *ret, free() it. */
+int window_read_table(Node *n, PartitionTable **ret, Err *err);
+
 /* The text of an error begins with what is wrong. */
 int window_choose(const MessageImage *image, Node *n, Window *ret, Err *err);
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "worker/partitions.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+        PARTITIONS_WRITE_BITS = 0222,
+};
+
+static bool partitions_overlap(const Partition *a, const Partition *b)
+{
+        return a->start < b->start + b->len && b->start < a->start + a->len;
+}
+
+/* An extended one is no file, and only frames others. */
+static bool partitions_is_shared(const PartitionTable *t, const Partition *p)
+{
+        for (size_t i = 0; i < t->count; i++) {
+                const Partition *other = &t->partitions[i];
+                if (other != p && other->kind != PARTITION_EXTENDED && partitions_overlap(p, other))
+                        return true;
+        }
+        return false;
+}
+
+static int partitions_add(
+        Folder *f, Node *n, const char *name, ViewOptions options, bool is_shared, Err *err)
+{
+        bool is_uncached = options.writable && is_shared;
+        View *v = NULL;
+
+        if (is_uncached) {
+                options.writable = false;
+                options.mode &= ~(mode_t)PARTITIONS_WRITE_BITS;
+        }
+        int r = view_new(n, &options, &v, err);
+        if (r < 0)
+                return err_prefix(err, r, "%s", name);
+        folder_add(f, name, v, is_uncached);
+        return 0;
+}
+
+int partitions_show(
+        Node *n, const PartitionTable *t, const ViewOptions *options, Folder **ret, Err *err)
+{
+        _cleanup_folder_ Folder *f = folder_new(t->count + 1);
+        if (!f)
+                return err_set(err, ENOMEM, "%m");
+
+        int r = partitions_add(f, n, "disk", *options, t->count > 0, err);
+        for (size_t i = 0; r >= 0 && i < t->count; i++) {
+                const Partition *p = &t->partitions[i];
+                ViewOptions window = *options;
+                char name[FOLDER_NAME_MAX];
+                if (p->kind == PARTITION_EXTENDED)
+                        continue;
+                window.start = p->start;
+                window.len = p->len;
+                window.sibling = f->entries[0].view;
+                snprintf(name, sizeof(name), "p%u", p->number);
+                r = partitions_add(f, n, name, window, partitions_is_shared(t, p), err);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE(f);
+        return 0;
+}

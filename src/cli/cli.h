@@ -16,6 +16,7 @@ typedef enum CliExit {
 } CliExit;
 
 int verb_check(int argc, char **argv);
+int verb_doctor(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_map(int argc, char **argv);

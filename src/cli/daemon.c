@@ -87,8 +87,7 @@ int daemon_make_absolute(const char *path, char **ret, Err *err)
         return 0;
 }
 
-/* Beside this program, as in the build tree; else where meson installs it. */
-static void daemon_find(char ret[PATH_MAX])
+void daemon_find(char *ret)
 {
         char self[PATH_MAX];
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);

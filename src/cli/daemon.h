@@ -29,5 +29,9 @@ int daemon_become(DaemonCommand *c);
 /* rawviewd in the background; waits until the view is up and prints its path. Returns what to exit with. */
 int daemon_start(DaemonCommand *c);
 
+/* Where rawviewd lies: beside this program, as in the build tree; else where meson installs it. `ret` has
+ * room for PATH_MAX bytes. */
+void daemon_find(char *ret);
+
 /* `path` as seen from the root; symbolic links stay, because rawviewd may live in another folder than we. free() *ret. */
 int daemon_make_absolute(const char *path, char **ret, Err *err);

@@ -32,6 +32,8 @@ static const Verb verbs[] = {
           "look for damage in an image, and repair it" },
         { "partitions", verb_partitions, (char *)"rawview partitions",
           "rawview partitions [OPTIONS] IMAGE", "list the partitions of a disk" },
+        { "doctor", verb_doctor, (char *)"rawview doctor", "rawview doctor [OPTIONS] [IMAGE]",
+          "name what stands in the way, and what mends it" },
         { NULL },
 };
 

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What stands in the way of a view, each thing with the line that mends it. Each function looks at one part of the machine and
+ * says what it finds through doctor_say(); none waits longer than some seconds, whatever hangs. One thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum DoctorGrade {
+        DOCTOR_OK,   /* said with -v only */
+        DOCTOR_NOTE, /* it works, and something is lost */
+        DOCTOR_BAD,  /* it stands in the way */
+} DoctorGrade;
+
+typedef struct Doctor {
+        bool as_json, is_verbose, has_colour;
+        size_t said, bad;
+} Doctor;
+
+/* `about` is a file, a unit or the like; `mend` what to type or to do, NULL: nothing. Texts may come from anywhere. */
+void doctor_say(
+        Doctor *d, DoctorGrade grade, const char *about, const char *mend, const char *fmt, ...)
+        __attribute__((format(printf, 5, 6)));
+
+/* doctor-fuse.c: the device, the module, fusermount3, fuse.conf, rights. */
+void doctor_look_at_fuse(Doctor *d);
+
+/* doctor-system.c: the kernel, the worker's user, our own programs, the run-time folder, AppArmor and SELinux. */
+void doctor_look_at_system(Doctor *d);
+
+/* doctor-image.c: what keeps this one from being shown. */
+void doctor_look_at_image(Doctor *d, const char *image);
+
+/* doctor-views.c: views whose server is gone or stuck, and descriptors that are wrong. */
+void doctor_look_at_views(Doctor *d);
+void doctor_look_at_descriptors(Doctor *d);
+
+/* doctor-units.c: services that have failed, of the system and of the caller. */
+void doctor_look_at_units(Doctor *d);

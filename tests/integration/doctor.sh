@@ -1,0 +1,148 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# rawview doctor: each obstacle is made, in a mount namespace of its own, and is named, with what mends it; where that is a command,
+# it is typed, and then nothing stands in the way.
+# What is in quotes runs in a namespace of its own.
+# shellcheck disable=SC2016
+. "$(dirname "$0")/lib.sh"
+need fusermount3
+
+make_programs
+doctor()
+{
+    rawview doctor "$@" >out 2>err
+}
+
+# finds ABOUT WORDS [COMMAND…]: one bad finding, and status 1.
+finds()
+{
+    local about=$1 words=$2 status=0
+    shift 2
+    "${@:-doctor}" || status=$?
+    equal "status" $status 1
+    grep -qE "^bad  $about: .*$words" out || fail "'$words' is missing: $(cat out err)"
+    [[ ! -s err ]] || fail "stderr: $(cat err)"
+}
+
+# The line beneath the first bad finding, up to the remark in brackets.
+mend()
+{
+    grep -A1 '^bad ' out | sed -n '2s/^     -> //p' | sed 's/   (.*//'
+}
+
+as-user-doctor()
+{
+    as-user rawview doctor "$@" >out 2>err
+}
+
+# in_own COMMAND: in a mount namespace of its own.
+in_own()
+{
+    unshare --mount bash -Eeuo pipefail -c "$(declare -f fail equal doctor as-user-doctor finds mend); USER_ID=$USER_ID; STEP='$STEP'
+        trap 'fail \"\\\`\$BASH_COMMAND\\\` ended with \$?: \$(cat out err)\"' ERR
+        $1"
+}
+
+fill_file disk.raw 1M
+qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+chmod 644 disk.*
+
+step "nothing"
+doctor disk.qcow2 || fail "$(cat out err)"
+grep -qx 'Nothing stands in the way.' out || fail "$(cat out)"
+doctor --json -v disk.qcow2
+jq -e 'map(.grade) | index("ok") != null and index("bad") == null' out >/dev/null || fail "$(cat out)"
+[[ $(jq -r '.[] | select(.about == "disk.qcow2") | .text' out) == *"is qcow2"* ]] || fail "$(cat out)"
+
+step "/dev/fuse"
+in_own '
+    mkdir dev
+    mount -t tmpfs none dev
+    mknod -m 666 dev/null c 1 3
+    mount --move dev /dev
+    finds /dev/fuse "is missing, though"
+    eval "$(mend)"
+    doctor
+    chmod 600 /dev/fuse
+    finds /dev/fuse "its mode is 0600" as-user-doctor
+    eval "$(mend)"
+    as-user-doctor || fail "$(cat out)"
+    rm /dev/fuse
+    : >/dev/fuse
+    finds /dev/fuse "is not the character device"
+    eval "$(mend)"
+    doctor
+    mount -o remount,nodev /dev
+    finds /dev/fuse "nodev"'
+
+step "fusermount3"
+in_own '
+    cp /usr/bin/fusermount3 program
+    chmod 755 program
+    mount --bind program /usr/bin/fusermount3
+    finds /usr/bin/fusermount3 "not set-user-ID" as-user-doctor
+    eval "$(mend)"
+    as-user-doctor
+    mount -o remount,bind,nosuid /usr/bin/fusermount3
+    finds /usr/bin/fusermount3 "mounted nosuid" as-user-doctor'
+finds /usr/bin/fusermount3 'no_new_privs' bash -c 'setpriv --no-new-privs --reuid "$1" --clear-groups rawview doctor >out 2>err' - $USER_ID
+
+step "fuse.conf"
+in_own '
+    echo "mount_max = 0" >conf
+    mount --bind conf /etc/fuse.conf
+    finds /etc/fuse.conf "allows 0 mounts" as-user-doctor
+    echo user_allow_other >conf
+    as-user-doctor
+    ! grep -q user_allow_other out'
+
+step "root without rights"
+finds root 'no CAP_SYS_ADMIN' bash -c 'setpriv --bounding-set -sys_admin rawview doctor >out 2>err'
+
+step "an image"
+finds nosuch 'does not exist' doctor nosuch
+mkdir folder
+finds folder 'neither a regular file' doctor folder
+chmod 600 disk.qcow2
+finds disk.qcow2 'may not be read' as-user-doctor disk.qcow2
+chmod 644 disk.qcow2
+qemu-img create -q -f qcow2 -b ../up.qcow2 -F qcow2 -u folder/over.qcow2 1M
+finds folder/over.qcow2 "what it names cannot be had: .*'../up.qcow2'" doctor folder/over.qcow2
+head -c 100 disk.qcow2 >cut.qcow2
+finds cut.qcow2 'cannot be opened: .*qcow2' doctor cut.qcow2
+mkfifo hold
+qemu-io -f qcow2 disk.qcow2 <hold >qemu 2>&1 &
+holder=$!
+exec 9>hold
+echo 'write 0 4k' >&9
+wait_until 20 grep -q wrote qemu || fail "$(cat qemu)"
+finds disk.qcow2 "in use by qemu-io .pid $holder" doctor disk.qcow2
+exec 9>&-
+wait $holder
+doctor disk.qcow2
+
+step "a view that is there, and a stale one"
+up view disk.qcow2
+doctor disk.qcow2
+grep -q '^note disk.qcow2: is covered by a view' out || fail "$(cat out)"
+kill -KILL "$(pgrep -x rawview-worker)" "$(cat view.pid)"
+wait_until 20 bash -c 'rawview list | grep -q stale'
+finds "$W/disk.qcow2" 'is a stale view'
+eval "$(mend)"
+doctor
+
+step "descriptors"
+in_own '
+    mkdir -p /etc/rawview
+    mount -t tmpfs none /etc/rawview
+    printf "[Image]\nPath=%s\nFormat=qcow2\nNonsense=1\n[View]\nWritable=perhaps\n" "$PWD/disk.qcow2" >/etc/rawview/web.image
+    finds web.image "/etc/rawview/web.image:6: .*Writable"
+    grep -q "^note descriptor: .*/etc/rawview/web.image:4: .*Nonsense" out
+    sed -i "s/perhaps/no/" /etc/rawview/web.image
+    doctor
+    sed -i "s/disk.qcow2/gone/" /etc/rawview/web.image
+    finds web.image "its image .*gone cannot be found"'
+
+step "words"
+refused 2 'one image' rawview doctor a b

@@ -8,7 +8,6 @@
 #include "cli/text.h"
 #include "cli/view-look.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,7 +35,7 @@ static bool found_get(const char *view, Found *ret)
         return true;
 }
 
-void found_tell(const char *image, const char *view)
+void found_tell(const char *image, const char *view, bool has_loop)
 {
         const char *sudo = geteuid() == 0 ? "" : "sudo ";
         _cleanup_free_ char *name = text_printable(image);
@@ -57,7 +56,7 @@ void found_tell(const char *image, const char *view)
         fprintf(stderr, "\nLook at it:      fdisk -l %s\n", word);
         fprintf(stderr, "One partition:   touch part && rawview --partition=NUMBER %s part\n",
                 word);
-        if (found.root_may)
+        if (found.root_may && !has_loop)
                 fprintf(stderr, "Block devices:   %slosetup --find --show --partscan%s %s\n", sudo,
                         found.writable ? "" : " --read-only", word);
         fprintf(stderr, "End it:          rawview umount %s\n", word);

@@ -4,5 +4,7 @@
  */
 #pragma once
 
-/* On stderr. `image` is as the person has named it. */
-void found_tell(const char *image, const char *view);
+#include <stdbool.h>
+
+/* On stderr. `image` is as the person has named it; `has_loop`: a loop device was attached, and its nodes were printed. */
+void found_tell(const char *image, const char *view, bool has_loop);

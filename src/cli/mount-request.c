@@ -251,7 +251,7 @@ static void mount_request_tell(const MountRequest *m)
         _cleanup_free_ char *disk = NULL;
 
         if (!m->config.partitions)
-                found_tell(m->image, m->command.view);
+                found_tell(m->image, m->command.view, m->config.loop);
         else if (asprintf(&disk, "%s/disk", m->command.view) < 0)
                 disk = NULL;
         if (disk)

@@ -42,6 +42,8 @@ static const int filter_calls[] = {
         SCMP_SYS(_llseek),
         SCMP_SYS(fallocate),
         SCMP_SYS(ftruncate),
+        SCMP_SYS(fadvise64),
+        SCMP_SYS(fadvise64_64),
         SCMP_SYS(sync_file_range),
         SCMP_SYS(sync_file_range2),
         SCMP_SYS(fdatasync),

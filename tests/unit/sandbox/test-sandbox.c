@@ -96,7 +96,8 @@ static int act_io(void)
             lseek(KEPT, 0, SEEK_DATA) != 0)
                 return errno ? errno : EIO;
         if (fallocate(KEPT, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 19) < 0 ||
-            fdatasync(KEPT) < 0 || fsync(KEPT) < 0)
+            posix_fadvise(KEPT, 0, 0, POSIX_FADV_RANDOM) != 0 || fdatasync(KEPT) < 0 ||
+            fsync(KEPT) < 0)
                 return errno;
         int copy = fcntl(KEPT, F_DUPFD_CLOEXEC, 3);
         return copy < 0 || close(copy) < 0 ? errno : 0;

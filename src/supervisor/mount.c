@@ -230,15 +230,21 @@ static int mount_open_connections(void)
         return folder < 0 ? -errno : folder;
 }
 
+bool mount_is_connected(const Mount *m)
+{
+        struct pollfd p = { .fd = m->fuse_fd };
+
+        return m->fuse_fd >= 0 && !(poll(&p, 1, 0) > 0 && p.revents & POLLERR);
+}
+
 int mount_abort(const Mount *m)
 {
         char path[64];
-        struct pollfd p = { .fd = m->fuse_fd };
 
         if (m->fuse_fd < 0 || m->device_minor == 0)
                 return -ENOENT;
         /* It has ended already, and its number may be another connection's by now. */
-        if (poll(&p, 1, 0) > 0 && p.revents & POLLERR)
+        if (!mount_is_connected(m))
                 return 0;
         /* The number of a connection is the minor number of its file system. */
         snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", m->device_minor);

@@ -31,6 +31,9 @@ int mount_view(const Target *target, const Config *c, const char *source, Mount 
 /* Unmounts if the mount is still there and ours; 1: it was not. EBUSY: in use, or beneath another mount. */
 int mount_end(Mount *m, const Target *target, bool detach, Err *err);
 
+/* Does the kernel still ask? Also when the mount is gone from here, a copy of it may be in another mount namespace. */
+bool mount_is_connected(const Mount *m);
+
 /* Ends the connection by force, so that whoever waits for it gets an error. -ENOENT: there is no way to, or none. */
 int mount_abort(const Mount *m);
 

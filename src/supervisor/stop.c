@@ -33,6 +33,8 @@ enum {
         STOP_MOUNTED_MS = 30 * 1000,
         STOP_MOUNTED_RETRY_MS = 500,
         STOP_HOLDERS_MS = 5 * 1000,
+        /* A connection that lives on after its mount is gone. */
+        STOP_ELSEWHERE_MS = 2 * 1000,
         /* For a worker that has nothing to wait for. */
         STOP_ABORTED_MS = 30 * 1000,
         STOP_FORCED_MS = 5 * 1000,
@@ -226,10 +228,26 @@ static int stop_detach(Manager *m, const StopUsers *users)
         return stop_wait(m, STOP_ABORTED_MS);
 }
 
+/* A mount namespace that was made with a copy of the mount keeps it, and we cannot reach it there. */
+static void stop_cut_off_elsewhere(Manager *m)
+{
+        log_line(LOG_LEVEL_NOTICE,
+                 "%s: is still mounted in another mount namespace; it is cut off now",
+                 m->target.path);
+        if (mount_abort(&m->mount) < 0 && m->worker.channel >= 0)
+                shutdown(m->worker.channel, SHUT_WR);
+}
+
 /* The worker sees that the file system is gone, flushes what it has and ends. One that has nothing to flush, or could
  * not when it was asked to, gets no time for it. */
 static int stop_wait_for_flush(Manager *m, bool may_flush)
 {
+        int r = stop_wait(m, STOP_ELSEWHERE_MS);
+
+        if (r != -ETIMEDOUT)
+                return r;
+        if (mount_is_connected(&m->mount))
+                stop_cut_off_elsewhere(m);
         return stop_wait(m, may_flush ? STOP_FLUSH_MS : STOP_ABORTED_MS);
 }
 

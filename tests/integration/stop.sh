@@ -21,6 +21,24 @@ for ((i = 0; i < 40; i++)); do
 done
 no_mount_left
 
+step "a mount of which another namespace has a copy: what was written and not synced is in the image"
+qemu-img create -q -f qcow2 disk.qcow2 64M
+up_in_foreground view -f qcow2 -w disk.qcow2 mp
+unshare --mount --propagation private sleep 1000 &
+keeper=$!
+wait_until 10 sh -c "[ \"\$(readlink /proc/$keeper/ns/mnt)\" != \"\$(readlink /proc/self/ns/mnt)\" ]" || fail "no mount namespace"
+dd if=file of=mp bs=1M seek=7 conv=notrunc status=none
+kill -TERM "$(pid_of view)"
+wait_for_end view
+equal "status ($(cat view.log))" "$STATUS" 0
+grep -q 'still mounted in another mount namespace; it is cut off now' view.log || fail "nothing is said: $(cat view.log)"
+kill "$keeper"
+wait "$keeper" || true
+qemu-img check -q disk.qcow2 || fail "qemu-img check: $(qemu-img check disk.qcow2 2>&1)"
+qemu-img convert -f qcow2 -O raw disk.qcow2 disk.raw
+cmp -n 3145728 -i 0:7340032 file disk.raw
+no_mount_left
+
 have_loops || exit 77
 
 begin()

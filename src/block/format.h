@@ -64,6 +64,9 @@ typedef struct Format {
         Magic magic
                 [MAGIC_COUNT]; /* one of them matching is a match; none given: only probe() decides */
         size_t state_size;     /* of Node.state, zeroed before open */
+        bool has_snapshots; /* in an image; open looks for n->snapshot, which is not asked for elsewhere */
+        const char *
+                snapshots_lie; /* where they are otherwise, for people: "each is a file of its own"; NULL: nowhere */
         bool has_pieces; /* an image may lie in several files, and without them there is nothing to say about it */
 
         /* A second look when a magic matched: 1 it is ours, 0 it is not. No memory, no I/O. Optional. */

@@ -121,10 +121,23 @@ static int node_check_opened(Node *n, Err *err)
         return 0;
 }
 
+/* Nobody is shown a disk in the place of a snapshot. */
+static int node_check_snapshot(const Node *n, Err *err)
+{
+        const char *lie = n->format->snapshots_lie;
+
+        if (!n->snapshot || n->format->has_snapshots)
+                return 0;
+        return err_set(err, ENOENT, "snapshot '%s': a %s image has no snapshots%s%s", n->snapshot,
+                       n->format->name, lie ? " in it: " : "", lie ? lie : "");
+}
+
 static int node_open_format(Node *n, Opener *opener, Err *err)
 {
         Err inner = { "" };
-        int r = n->format->open(n, opener, &inner);
+        int r = node_check_snapshot(n, &inner);
+        if (r >= 0)
+                r = n->format->open(n, opener, &inner);
         if (r >= 0)
                 r = node_check_opened(n, &inner);
         if (r >= 0)

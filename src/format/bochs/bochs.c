@@ -143,9 +143,6 @@ static int bochs_open(Node *n, Opener *opener, Err *err)
         Bochs *b = n->state;
         BochsDiskHeader h;
 
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a bochs image has no snapshots",
-                               n->snapshot);
         if (n->writable && !n->for_check)
                 return err_set(err, EROFS, "this format can only be read");
         int r = store_get_size(n->store, &b->file_size);

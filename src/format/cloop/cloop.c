@@ -59,8 +59,6 @@ static int cloop_open(Node *n, Opener *opener, Err *err)
 
         if (n->writable)
                 return err_set(err, EROFS, "a cloop can only be opened read-only");
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a cloop has no snapshots", n->snapshot);
         int r = store_get_size(n->store, &c->file_size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");

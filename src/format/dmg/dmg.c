@@ -50,8 +50,6 @@ static int dmg_open(Node *n, Opener *opener, Err *err)
 
         if (n->writable)
                 return err_set(err, EROFS, "images of this format can only be read");
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a dmg has no snapshots", n->snapshot);
         int r = store_get_size(n->store, &d->file_size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");

@@ -19,8 +19,6 @@ static int ewf_open(Node *n, Opener *opener, Err *err)
 
         if (n->writable)
                 return err_set(err, EROFS, "an E01 is evidence: it can only be opened read-only");
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': an E01 has no snapshots", n->snapshot);
         int r = -pthread_mutex_init(&e->lock, NULL);
         if (r < 0)
                 return err_set(err, -r, "%m");

@@ -87,9 +87,6 @@ static int luks_open(Node *n, Opener *opener, Err *err)
         Luks *l = n->state;
         LuksPlace place = { .store = n->store };
 
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a LUKS container has no snapshots",
-                               n->snapshot);
         int r = store_get_size(n->store, &place.len);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");

@@ -149,9 +149,6 @@ static int parallels_open_for_writing(Node *n, Err *err)
 
 static int parallels_open(Node *n, Opener *opener, Err *err)
 {
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a Parallels image has no snapshots",
-                               n->snapshot);
         int r = parallels_header_read(n, err);
         if (r < 0 || n->for_check)
                 return r;
@@ -219,6 +216,7 @@ static int parallels_describe(Node *n, Info *info)
 
 const Format format_parallels = {
         .name = "parallels",
+        .snapshots_lie = "each is a file of its own, beside DiskDescriptor.xml, which is not read",
         .magic = { { .at = 0, .len = 16, .bytes = "WithoutFreeSpace" },
                    { .at = 0, .len = 16, .bytes = "WithouFreSpacExt" } },
         .state_size = sizeof(Parallels),

@@ -264,6 +264,7 @@ const Format format_qcow2 = {
         .name = "qcow2",
         .magic = { { .at = 0, .len = 4, .bytes = "QFI\xfb" } },
         .state_size = sizeof(Qcow2),
+        .has_snapshots = true,
         .probe = qcow2_probe,
         .create = qcow2_create,
         .open = qcow2_open,

@@ -6,9 +6,6 @@
 
 static int raw_open(Node *n, Opener *opener, Err *err)
 {
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a raw image has no snapshots",
-                               n->snapshot);
         int r = store_get_size(n->store, &n->size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");

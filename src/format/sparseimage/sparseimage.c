@@ -23,9 +23,6 @@ static int sparseimage_open(Node *n, Opener *opener, Err *err)
 {
         if (n->writable)
                 return err_set(err, EROFS, "images of this format can only be read");
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a sparse image has no snapshots",
-                               n->snapshot);
         return sparseimage_nodes_read(n, err);
 }
 

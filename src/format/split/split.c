@@ -246,9 +246,6 @@ static int split_open(Node *n, Opener *opener, Err *err)
 {
         SplitName name;
 
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a raw disk has no snapshots",
-                               n->snapshot);
         if (!split_name_parse(n->file_name, &name))
                 return err_set(err, EOPNOTSUPP,
                                "the name '%s' does not end in a number, as in disk.001, from which "

@@ -72,9 +72,6 @@ const FlatKind vdi_kind = {
 
 static int vdi_open(Node *n, Opener *opener, Err *err)
 {
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a VDI image has no snapshots",
-                               n->snapshot);
         int r = vdi_header_read(n, err);
         if (r < 0 || !n->writable || n->for_check)
                 return r;
@@ -129,6 +126,7 @@ static int vdi_describe(Node *n, Info *info)
 
 const Format format_vdi = {
         .name = "vdi",
+        .snapshots_lie = "each is a file of its own, which can be shown",
         .magic = { { .at = 0x40, .len = 4, .bytes = "\x7f\x10\xda\xbe" } },
         .state_size = sizeof(Vdi),
         .open = vdi_open,

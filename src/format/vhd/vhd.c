@@ -37,9 +37,6 @@ static int vhd_open_fixed(Node *n, Err *err)
 
 static int vhd_refuse(const Node *n, const Vhd *v, Err *err)
 {
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a vhd image has no snapshots",
-                               n->snapshot);
         if (!n->writable || n->for_check)
                 return 0;
         if (v->type == VHD_DIFFERENCING)
@@ -107,6 +104,7 @@ static int vhd_describe(Node *n, Info *info)
 
 const Format format_vhd = {
         .name = "vhd",
+        .snapshots_lie = "each is a file of its own, which can be shown",
         .qemu_name = "vpc",
         .magic = {
                 { .at = 0, .len = 8, .bytes = "conectix" },

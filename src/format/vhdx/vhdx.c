@@ -62,9 +62,6 @@ static int vhdx_open_for_writing(Node *n, Err *err)
 
 static int vhdx_open(Node *n, Opener *opener, Err *err)
 {
-        if (n->snapshot)
-                return err_set(err, ENOENT, "snapshot '%s': a VHDX image has no snapshots",
-                               n->snapshot);
         int r = vhdx_read_all(n, err);
         if (r < 0 || !n->writable || n->for_check)
                 return r;
@@ -73,6 +70,7 @@ static int vhdx_open(Node *n, Opener *opener, Err *err)
 
 const Format format_vhdx = {
         .name = "vhdx",
+        .snapshots_lie = "each is a file of its own, which can be shown",
         .magic = { { .at = 0, .len = 8, .bytes = "vhdxfile" } },
         .state_size = sizeof(Vhdx),
         .open = vhdx_open,

@@ -179,10 +179,6 @@ static int vmdk_open(Node *n, Opener *opener, Err *err)
 {
         Vmdk *v = n->state;
 
-        if (n->snapshot)
-                return err_set(err, ENOENT,
-                               "snapshot '%s': a VMDK has none inside; each is an image of its own",
-                               n->snapshot);
         v->descriptor = (VmdkDescriptor){ .cid = VMDK_CID_NONE, .parent_cid = VMDK_CID_NONE };
         int r = vmdk_open_any(n, opener, err);
         if (r >= 0)
@@ -195,6 +191,7 @@ static int vmdk_open(Node *n, Opener *opener, Err *err)
 
 const Format format_vmdk = {
         .name = "vmdk",
+        .snapshots_lie = "each is a file of its own, which can be shown",
         .state_size = sizeof(Vmdk),
         .has_pieces = true,
         .probe = vmdk_probe,

@@ -57,20 +57,29 @@ static void test_what_open_refuses_itself(void **state)
         static const struct {
                 int (*open)(Node *, Opener *, Err *);
                 int result;
-                const char *text;
+                const char *text, *lie;
         } cases[] = {
                 { silent_open, -EBADMSG, "odd: cannot open it: Bad message" },
                 { vast_open, -EFBIG,
                   "odd: the disk size 9223372036850581505 is more than the limit of 9223372036850581504" },
                 { adopting_open, -ENOENT, "odd: snapshot 'first'" },
+                { silent_open, -ENOENT,
+                  "odd: snapshot 'first': a odd image has no snapshots in it: each is elsewhere",
+                  "each is elsewhere" },
         };
         _cleanup_cache_ Cache *c = new_cache();
         _cleanup_store_ Store *s = NULL;
         NodeOptions options = { .cache = c, .snapshot = "first" };
 
         assert_int_equal(mem_store_new("x", 1, &s), 0);
-        for (size_t i = 0; i < 3; i++) {
-                Format format = { .name = "odd", .open = cases[i].open, .close = no_close };
+        for (size_t i = 0; i < 4; i++) {
+                Format format = {
+                        .name = "odd",
+                        .has_snapshots = !cases[i].lie,
+                        .snapshots_lie = cases[i].lie,
+                        .open = cases[i].open,
+                        .close = no_close,
+                };
                 Node *n = NULL;
                 Err err = { "" };
                 assert_int_equal(node_open(&format, s, &options, NULL, &n, &err), cases[i].result);

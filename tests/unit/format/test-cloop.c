@@ -128,7 +128,9 @@ static void test_what_it_is_not_opened_for(void **state)
                 const char *text;
         } cases[] = {
                 { { .writable = true }, EROFS, "cloop: a cloop can only be opened read-only" },
-                { { .snapshot = "1" }, ENOENT, "cloop: snapshot '1': a cloop has no snapshots" },
+                { { .snapshot = "1" },
+                  ENOENT,
+                  "cloop: snapshot '1': a cloop image has no snapshots" },
         };
         static File f;
 

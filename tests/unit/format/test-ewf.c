@@ -180,7 +180,7 @@ static void test_what_it_is_not_opened_for(void **state)
                 { { .writable = true },
                   EROFS,
                   "ewf: an E01 is evidence: it can only be opened read-only" },
-                { { .snapshot = "1" }, ENOENT, "ewf: snapshot '1': an E01 has no snapshots" },
+                { { .snapshot = "1" }, ENOENT, "ewf: snapshot '1': a ewf image has no snapshots" },
         };
 
         make(&file);

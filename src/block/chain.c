@@ -82,8 +82,8 @@ static int chain_open_top(const ChainRequest *request, Store *top, Node **ret, E
         NodeOptions options = {
                 .writable = request->writable,
                 .for_check = request->for_check,
-                .stays_locked = request->stay_locked,
-                .snapshot = request->snapshot,
+                .stays_locked = request->stay_locked || request->layer > 0,
+                .snapshot = request->layer == 0 ? request->snapshot : NULL,
                 .file_name = request->file_name,
                 .cache = request->cache,
         };
@@ -215,9 +215,13 @@ static int chain_find_any_file(const ChainRequest *request, const Node *n, Below
                      : 0;
 }
 
-/* The layer that `n` names; `top` begins the chain that ends with `n`. */
-static int chain_open_below(
-        const ChainRequest *request, Node *top, const Node *n, Node **ret, Err *err)
+/* Layer `number`, which `n` names; `top` begins the chain that ends with `n`. */
+static int chain_open_below(const ChainRequest *request,
+                            Node *top,
+                            const Node *n,
+                            unsigned number,
+                            Node **ret,
+                            Err *err)
 {
         _cleanup_below_ Below b = { 0 };
         _cleanup_node_ Node *below = NULL;
@@ -230,8 +234,9 @@ static int chain_open_below(
                 return r;
 
         NodeOptions options = {
-                .stays_locked = request->stay_locked,
-                .is_below = true,
+                .stays_locked = request->stay_locked || number < request->layer,
+                .is_below = number != request->layer,
+                .snapshot = number == request->layer ? request->snapshot : NULL,
                 .file_name = b.file_name,
                 .cache = request->cache,
         };
@@ -247,9 +252,10 @@ static int chain_open_below(
 }
 
 /* The layer below `n`, and whether it is the right one. */
-static int chain_add_below(const ChainRequest *request, Node *top, Node *n, Err *err)
+static int chain_add_below(
+        const ChainRequest *request, Node *top, Node *n, unsigned number, Err *err)
 {
-        int r = chain_open_below(request, top, n, &n->backing, err);
+        int r = chain_open_below(request, top, n, number, &n->backing, err);
         if (r >= 0 && n->format->check_backing)
                 r = n->format->check_backing(n, n->backing, err);
         return r < 0 ? err_prefix(err, r, "backing file '%s'", n->backing_name) : 0;
@@ -259,17 +265,26 @@ static int chain_open_all_below(const ChainRequest *request, Node *top, Err *err
 {
         Node *n = top;
 
-        for (int depth = 1; n->backing_name; depth++, n = n->backing) {
+        for (unsigned depth = 1; n->backing_name; depth++, n = n->backing) {
+                if (request->layer_alone && depth > request->layer)
+                        break;
                 if (depth == LIMIT_CHAIN_DEPTH)
                         return err_set(
                                 err, EFBIG,
-                                "backing file '%s': it would be layer %d, and the limit is %d",
+                                "backing file '%s': it would be layer %u, and the limit is %d",
                                 n->backing_name, depth + 1, LIMIT_CHAIN_DEPTH);
-                int r = chain_add_below(request, top, n, err);
+                int r = chain_add_below(request, top, n, depth, err);
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+Node *chain_find_layer(Node *top, unsigned layer)
+{
+        while (top && layer-- > 0)
+                top = top->backing;
+        return top;
 }
 
 int chain_open(const ChainRequest *request, Store *top, Node **ret, Err *err)

@@ -21,7 +21,10 @@ typedef struct ChainRequest {
         bool stay_locked;        /* see NodeOptions; all layers */
         const char *
                 file_name; /* what `top` is called in its folder, symbolic links followed; NULL: not known */
-        const char *snapshot; /* internal snapshot of the top layer; NULL: none */
+        unsigned
+                layer; /* which one is wanted, 0 the top: nobody is asked to unlock those above it */
+        bool layer_alone;     /* and nothing below it is opened: what it has not reads as zeroes */
+        const char *snapshot; /* internal snapshot of that layer; NULL: none */
         Opener *opener;       /* NULL: open nothing but `top`; n->backing stays NULL then */
         bool only_top;        /* the same, but for the further files of a format that has_pieces */
         Cache *cache;
@@ -29,6 +32,9 @@ typedef struct ChainRequest {
 
 /* Takes `top` on success only. Error texts name the layer: "backing file 'b.qcow2': qcow2: …". */
 int chain_open(const ChainRequest *request, Store *top, Node **ret, Err *err);
+
+/* The layer of that number, 0 is `top` itself; NULL: there are not so many. */
+Node *chain_find_layer(Node *top, unsigned layer);
 
 /* Opens `top`, an image of `format`, for writing, and lays it over a chain that is open: of which `below`, by file and format,
  * must be what `top` names as its backing file. Of `request` opener and cache count, and the formats. Takes `top` and `below`

@@ -40,6 +40,8 @@ static const ConfigKey config_keys[] = {
           .doc = "auto, raw, qcow2, …; default: look at the image" },
         { "Image", "Snapshot", "snapshot", VALUE_TEXT, CONFIG_AT(snapshot), .max = 1023,
           .doc = "show an internal snapshot, by name or id" },
+        { "Image", "Layer", "layer", VALUE_TEXT, CONFIG_AT(layer), .max = 31,
+          .doc = "show a layer of the chain: N, or N,alone" },
         { "Image", "References", "references", VALUE_WORD, CONFIG_AT(references),
           .words = config_references, .initial = REFERENCES_DIRECTORY,
           .doc = "files it may name: none, directory, chain, any" },
@@ -259,6 +261,29 @@ static int config_settle_overlay(Config *c, Err *err)
         return 0;
 }
 
+/* "2", or "2,alone". */
+static int config_settle_layer(Config *c, Err *err)
+{
+        char *end = NULL;
+
+        if (!c->layer)
+                return 0;
+        unsigned long number = strtoul(c->layer, &end, 10);
+        c->layer_alone = strcmp(end, ",alone") == 0;
+        if (c->layer[0] < '0' || c->layer[0] > '9' || number > CONFIG_LAYER_MAX ||
+            (*end && !c->layer_alone))
+                return err_set(err, EINVAL,
+                               "Layer= (--layer): '%s' is not allowed; allowed is a number from 0, "
+                               "the image itself, to %d, and the same with ',alone'",
+                               c->layer, CONFIG_LAYER_MAX);
+        c->layer_number = (unsigned)number;
+        if (c->writable)
+                return err_set(err, EINVAL,
+                               "Layer= (--layer) cannot be combined with Writable=yes (--writable) "
+                               "or Overlay= (--overlay): others lie over it");
+        return 0;
+}
+
 static int config_refuse_contradiction(const Config *c, Err *err)
 {
         if (c->growable && !c->writable)
@@ -315,6 +340,8 @@ int config_settle(Config *c, Err *err)
                 return err_set(err, EINVAL, "Path= is missing: which image?");
 
         int r = config_settle_overlay(c, err);
+        if (r >= 0)
+                r = config_settle_layer(c, err);
         if (r < 0)
                 return r;
         r = config_refuse_contradiction(c, err);

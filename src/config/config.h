@@ -43,6 +43,8 @@ typedef enum ConfigEffect {
 enum {
         /* At least as many as the table has. */
         CONFIG_KEYS_MAX = 32,
+        /* More layers no chain has. */
+        CONFIG_LAYER_MAX = 31,
 };
 
 typedef struct Config {
@@ -50,6 +52,9 @@ typedef struct Config {
         char *path;
         char *format; /* NULL: auto */
         char *snapshot;
+        char *layer;           /* NULL: the image itself */
+        unsigned layer_number; /* what it says, once it is settled */
+        bool layer_alone;
         ReferencePolicy references;
         char **allowed_paths; /* NULL-terminated, or NULL */
         char *key_file;

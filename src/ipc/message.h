@@ -76,6 +76,8 @@ typedef struct MessageImage {
         uint64_t offset, size;     /* the window that the view is; size 0: to the end of the disk */
         uint32_t assert_unchanged; /* all files of the image are read, and read again at the end */
         uint32_t has_overlay;      /* MESSAGE_OVERLAY follows, and the image is only read */
+        uint32_t layer;            /* which layer of the chain is shown; 0: the image itself */
+        uint32_t layer_alone;      /* without what lies below it */
         uint64_t cache_size;
         uint32_t switch_user, uid, gid; /* whom the worker becomes */
         uint32_t require_sandbox;

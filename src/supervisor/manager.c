@@ -166,6 +166,8 @@ static int manager_open_image(Manager *m, Err *err)
         image->offset = c->offset;
         image->size = c->size;
         image->has_overlay = c->overlay != NULL;
+        image->layer = c->layer_number;
+        image->layer_alone = c->layer_alone;
         image->assert_unchanged = c->assert_unchanged;
         image->cache_size = c->cache_size;
         image->switch_user = broker_find_user(&image->uid, &image->gid);

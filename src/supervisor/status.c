@@ -23,6 +23,11 @@ const char *status_access(const Manager *m, char ret[STATUS_ACCESS_MAX])
 {
         const Config *c = m->config;
 
+        if (c->layer_number > 0 || c->layer_alone) {
+                snprintf(ret, STATUS_ACCESS_MAX, "read-only, layer %u%s", c->layer_number,
+                         c->layer_alone ? " alone" : "");
+                return ret;
+        }
         if (!c->overlay)
                 return c->writable ? "writable" : "read-only";
         if (config_overlay_is_volatile(c))

@@ -153,6 +153,8 @@ static int view_get_state(View *v, char **ret)
                 .image = v->image,
                 .format = view_format_name(v),
                 .overlay = v->overlay,
+                .layer = v->layer,
+                .layer_alone = v->layer_alone,
                 .digests = v->digests,
                 .digest_count = v->digest_count,
                 .unit = v->unit,

@@ -19,7 +19,9 @@ struct View {
         uint64_t start, len; /* len 0: to the end of the disk */
         uint32_t block_size;
         char *image, *unit;
-        char *overlay;              /* NULL: none */
+        char *overlay; /* NULL: none */
+        unsigned layer;
+        bool layer_alone;
         const StateDigest *digests; /* borrowed */
         size_t digest_count;
         int64_t pid;

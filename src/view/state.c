@@ -174,6 +174,10 @@ int state_format(const StateFacts *facts, char **ret)
         else if (r >= 0 && json_object_object_add(o, "overlay", NULL) < 0)
                 r = -ENOMEM;
         if (r >= 0)
+                r = state_add_number(o, "layer", facts->layer);
+        if (r >= 0)
+                r = state_add(o, "layer-alone", json_object_new_boolean(facts->layer_alone));
+        if (r >= 0)
                 r = state_add_digests(o, "assert-unchanged", facts);
         if (r >= 0)
                 r = state_add_text(o, "unit", facts->unit);

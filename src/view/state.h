@@ -18,6 +18,8 @@ typedef struct StateFacts {
         const char *image, *format;
         const char *overlay;        /* NULL: none */
         const char *unit;           /* "": none */
+        unsigned layer;             /* of the chain; 0: the image itself */
+        bool layer_alone;           /* without what lies below */
         const StateDigest *digests; /* NULL: nobody has asked for them */
         size_t digest_count;
         int64_t pid;

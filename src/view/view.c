@@ -145,6 +145,8 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->image = TAKE(image);
         v->unit = TAKE(unit);
         v->overlay = TAKE(overlay);
+        v->layer = options->layer;
+        v->layer_alone = options->layer_alone;
         v->digests = options->digests;
         v->digest_count = options->digest_count;
         v->pid = options->pid;

@@ -41,6 +41,8 @@ typedef struct ViewOptions {
         const char *image, *unit;
         /* What takes the writes, as people know it; then the node is that, and below it lies the image. NULL: nothing does. */
         const char *overlay;
+        unsigned layer;   /* which layer of the chain is shown; 0: the image itself */
+        bool layer_alone; /* without what lies below */
         /* Of all files of the image, as they were at first; borrowed. NULL: nobody has looked. */
         const StateDigest *digests;
         size_t digest_count;

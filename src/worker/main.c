@@ -115,6 +115,8 @@ static int worker_start_serving(Worker *w, const MessageServe *serve, int fd, Er
                 .image = w->image.image.path,
                 .unit = serve->unit,
                 .overlay = w->shown.overlay.path[0] ? w->shown.overlay.path : NULL,
+                .layer = w->image.image.layer,
+                .layer_alone = w->image.image.layer_alone,
                 .digests = w->shown.digests.facts,
                 .digest_count = w->shown.digests.count,
                 .pid = serve->supervisor_pid,

@@ -68,7 +68,11 @@ static int shown_lay_over(Shown *s, const ChainRequest *request, Err *err)
 
         if (s->overlay.is_new)
                 r = qcow2->create(s->over, &creation, err);
-        return r < 0 ? r : chain_lay_over(request, qcow2, s->over, s->node, &s->node, err);
+        if (r >= 0)
+                r = chain_lay_over(request, qcow2, s->over, s->top, &s->top, err);
+        if (r >= 0)
+                s->node = s->top;
+        return r;
 }
 
 static int shown_open_overlay(Shown *s, const ChainRequest *request, IpcOpener *opener, Err *err)
@@ -80,6 +84,19 @@ static int shown_open_overlay(Shown *s, const ChainRequest *request, IpcOpener *
                 return err_prefix(err, r, "overlay %s", s->overlay.path);
         TAKE(s->over);
         return 0;
+}
+
+static int shown_find_layer(Shown *s, const MessageImage *image, Err *err)
+{
+        unsigned count = 0;
+
+        s->node = chain_find_layer(s->top, image->layer);
+        if (s->node)
+                return 0;
+        for (const Node *n = s->top; n; n = n->backing)
+                count++;
+        return err_set(err, ENOENT, "there is no layer %u: the image has %u, the lowest is %u",
+                       image->layer, count, count - 1);
 }
 
 static int shown_open_chain(Shown *s, const MessageImage *image, int channel, Store *top, Err *err)
@@ -98,18 +115,23 @@ static int shown_open_chain(Shown *s, const MessageImage *image, int channel, St
                 .format_name = strcmp(image->format, "auto") == 0 ? NULL : image->format,
                 .writable = image->writable && !image->has_overlay,
                 .file_name = slash ? slash + 1 : image->path,
+                .layer = image->layer,
+                .layer_alone = image->layer_alone,
                 .snapshot = image->snapshot[0] ? image->snapshot : NULL,
                 .opener = &opener.opener,
                 .cache = s->cache,
         };
-        r = chain_open(&request, top, &s->node, err);
+        r = chain_open(&request, top, &s->top, err);
         if (r < 0)
                 return r;
         TAKE(owned);
+        r = shown_find_layer(s, image, err);
+        if (r < 0)
+                return r;
         s->format = s->node->format;
         s->guessed = s->node->guessed;
         if (image->assert_unchanged)
-                r = digests_list(&s->digests, s->node, &opener, image->path, err);
+                r = digests_list(&s->digests, s->top, &opener, image->path, err);
         if (r >= 0 && image->has_overlay)
                 r = shown_open_overlay(s, &request, &opener, err);
         if (r >= 0)
@@ -153,6 +175,6 @@ void shown_done(Shown *s)
         digests_done(&s->digests);
         s->over = store_free(s->over);
         free(TAKE(s->table));
-        s->node = node_close(s->node);
+        s->top = node_close(s->top);
         s->cache = cache_free(s->cache);
 }

@@ -16,7 +16,8 @@
 
 typedef struct Shown {
         Cache *cache;           /* owned */
-        Node *node;             /* owned: the overlay, else the image */
+        Node *node;             /* the overlay, else the image or one of the layers below it */
+        Node *top;              /* owned: what `node` is, or lies below */
         const Format *format;   /* of the image */
         bool guessed;           /* see Node; of the image */
         MessageOverlay overlay; /* what takes the writes; path "": the image itself, or nothing */

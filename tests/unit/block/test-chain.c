@@ -115,6 +115,45 @@ static void test_layers_shine_through(void **state)
         scene_close(&s);
 }
 
+static void test_a_layer_by_its_number(void **state)
+{
+        Scene s;
+        scene_open(&s);
+        put_fake(&s, "top", "d...", "mid", "fake");
+        put_fake(&s, "mid", ".d..", "base", "fake");
+        put_fake(&s, "base", "..d.", NULL, NULL);
+        s.request.layer = 1;
+        {
+                _cleanup_node_ Node *top = scene_chain(&s, "top");
+                Node *n = chain_find_layer(top, 1);
+                assert_true(top->stays_locked);
+                assert_false(n->stays_locked || n->is_below);
+                assert_true(n->backing->is_below);
+                assert_guest_bytes(n, 0, G, 0);
+                assert_guest_bytes(n, 'B', G, G);
+                assert_guest_bytes(n, 'C', G, 2 * G);
+                assert_ptr_equal(chain_find_layer(top, 0), top);
+                assert_null(chain_find_layer(top, 3));
+        }
+        s.request.layer_alone = true;
+        {
+                _cleanup_node_ Node *top = scene_chain(&s, "top");
+                Node *n = chain_find_layer(top, 1);
+                uint64_t at = 0;
+                assert_null(n->backing);
+                assert_guest_bytes(n, 'B', G, G);
+                assert_guest_bytes(n, 0, G, 2 * G);
+                assert_int_equal(node_find(n, NODE_FIND_DATA, 2 * G, &at), -ENXIO);
+        }
+        s.request.layer = 0;
+        {
+                _cleanup_node_ Node *top = scene_chain(&s, "top");
+                assert_null(top->backing);
+                assert_false(top->stays_locked);
+        }
+        scene_close(&s);
+}
+
 /* Lays `over` over the chain of `image`. NULL: it is refused, with that text. */
 static Node *scene_lay_over(Scene *s, const char *over, const char *image, const char *text)
 {
@@ -454,6 +493,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_layers_shine_through),
+                cmocka_unit_test(test_a_layer_by_its_number),
                 cmocka_unit_test(test_what_is_laid_over_an_image),
                 cmocka_unit_test(test_what_a_layer_is_called),
                 cmocka_unit_test(test_layers_below_are_read_only),

@@ -35,7 +35,7 @@ static void test_all_facts_are_there(void **state)
         assert_int_equal(state_format(&quiet, &text), 0);
         assert_string_equal(
                 text,
-                "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,\"assert-unchanged\":null,"
+                "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,\"layer\":0,\"layer-alone\":false,\"assert-unchanged\":null,"
                 "\"unit\":\"rawview@web.service\",\"writable\":true,\"passthrough\":false,"
                 "\"sandbox\":[\"landlock\",\"seccomp\"],"
                 "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,"
@@ -56,6 +56,8 @@ static void test_the_first_error_is_told(void **state)
         StateDigest digest = { .file = name, .sha256 = "e3b0" };
         facts.digests = &digest;
         facts.digest_count = 1;
+        facts.layer = 2;
+        facts.layer_alone = true;
         facts.size = UINT64_MAX;
         facts.counts.errors = 7;
         facts.counts.first = (Fault){
@@ -64,7 +66,7 @@ static void test_the_first_error_is_told(void **state)
         assert_int_equal(state_format(&facts, &text), 0);
         assert_non_null(strstr(
                 text,
-                "\"overlay\":\"/vm/over.qcow2\",\"assert-unchanged\":[{\"file\":"
+                "\"overlay\":\"/vm/over.qcow2\",\"layer\":2,\"layer-alone\":true,\"assert-unchanged\":[{\"file\":"
                 "\"base \\\"1\\\".raw\",\"sha256\":\"e3b0\"}],\"unit\":\"\",\"writable\":false"));
         assert_non_null(strstr(text, "\"passthrough\":true"));
         assert_non_null(strstr(text, "\"size\":18446744073709551615"));

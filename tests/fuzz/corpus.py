@@ -33,7 +33,7 @@ FORMATS = tuple(
 OWN = tuple(sorted(re.sub("^fuzz-|[.]c$", "", n) for n in os.listdir(HERE) if re.fullmatch(r"fuzz-\w+[.]c", n) and n != "fuzz-format.c"))
 TARGETS = OWN + FORMATS
 # Fewer would mean that they were not found.
-LEAST = {"qcow2": 200, "image": 200, "codec": 40, "name": 100, "config": 5, "ipc": 50, "mountinfo": 15, "partition": 40}
+LEAST = {"qcow2": 200, "overlay": 60, "image": 200, "codec": 40, "name": 100, "config": 5, "ipc": 50, "mountinfo": 15, "partition": 40}
 LEAST_OF_FORMAT = 5
 SIZE_MAX = 256 << 10
 # As in files.h; and what of an input is bytes.
@@ -154,6 +154,8 @@ def contents(target):
     """Name and bytes of each input."""
     if target == "qcow2":
         yield from ((name, files[0]) for name, files in images("*qcow2*.recipe"))
+    elif target == "overlay":
+        yield from ((name, files[0]) for name, files in images("*qcow2*.recipe", lambda n, count: "backing" in n or count % 8 == 0))
     elif target == "image":
         # The last byte says how it is asked for; 0x10: to be written.
         for name, files in images("*.recipe", lambda n, count: count % 4 == 0 or n.split("-")[1] not in FORMATS):

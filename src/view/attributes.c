@@ -93,7 +93,8 @@ static uint64_t view_count_allocated(View *v, uint64_t size, uint64_t whole)
                         return sum;
                 if (r >= 0)
                         r = node_find(v->node, NODE_FIND_HOLE, begin, &end);
-                if (r < 0)
+                /* Data that is a hole: it took too long to find any. */
+                if (r < 0 || end <= begin)
                         break;
                 off = u64_min(end - v->start, size);
                 sum += off - (begin - v->start);

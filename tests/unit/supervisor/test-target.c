@@ -76,6 +76,34 @@ static void test_refusals(void **state)
         }
 }
 
+static void test_a_folder_where_one_is_wanted(void **state)
+{
+        static const struct {
+                const char *path;
+                int r;
+                const char *text;
+        } cases[] = {
+                { "folder", 0, "" },
+                { "folder/", 0, "" },
+                { "folder///", 0, "" },
+                { "file", -ENOTDIR, "is no folder" },
+                { "link", -ENOTDIR, "is no folder" },
+                { "fifo", -ENOTDIR, "is no folder" },
+                { "missing", -ENOENT, "does not exist" },
+                { "/", -EISDIR, "is a folder" },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Target t = TARGET_NONE;
+                Err err = { "" };
+                int r = target_open_folder(cases[i].path, PATH_RULE_LINKS, &t, &err);
+                if (r != cases[i].r || !strstr(err.text, cases[i].text))
+                        fail_msg("%s: %d '%s'", cases[i].path, r, err.text);
+                assert_true(r < 0 || (t.is_folder && strcmp(t.name, "folder") == 0));
+                target_done(&t);
+        }
+}
+
 static void test_every_spelling_is_one_place(void **state)
 {
         static const char *const spellings[] = { "folder/inner", "./folder//inner", "way/inner",
@@ -209,6 +237,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_refusals),
+                cmocka_unit_test(test_a_folder_where_one_is_wanted),
                 cmocka_unit_test(test_every_spelling_is_one_place),
                 cmocka_unit_test(test_a_swap_gains_nothing),
                 cmocka_unit_test(test_what_was_made_is_removed),

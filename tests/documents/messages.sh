@@ -7,7 +7,7 @@
 # Given by meson: PAGES, the sources of the man pages.
 . "$(dirname "$0")/../integration/lib.sh"
 
-need cryptsetup qemu-io
+need cryptsetup qemu-io sfdisk
 make_programs
 service=$(dirname "$RAWVIEW")/rawviewd
 
@@ -89,6 +89,8 @@ mount --bind fuse.conf /etc/fuse.conf
 provoke "allow-other" as-user rawview mount --allow-other=yes "$W/disk.qcow2" "$W/mp"
 umount /etc/fuse.conf
 
+provoke "a loop device" as-user rawview mount --loop "$W/disk.qcow2" "$W/mp"
+
 step images
 provoke "raw, for writing" "$RAWVIEW" mount -w disk.raw mp
 provoke "raw" "$RAWVIEW" mount disk.raw mp
@@ -112,6 +114,22 @@ qemu-img create -q -f raw base.raw 1M
 provoke "a backing file elsewhere" "$RAWVIEW" mount folder/over.qcow2 mp
 rm base.raw
 provoke "no backing file" "$RAWVIEW" mount --references=any folder/over.qcow2 mp
+
+provoke "no partition" "$RAWVIEW" mount -f raw --partition=1 disk.raw mp
+cp disk.raw parted.raw
+echo 'start=8' | sfdisk --quiet --label dos parted.raw
+provoke "no such partition" "$RAWVIEW" mount -f raw --partition=9 parted.raw mp
+up over --overlay="$W/over.qcow2" disk.qcow2 mp
+provoke "an overlay in use" "$RAWVIEW" mount --overlay="$W/over.qcow2" disk.qcow2 short.qcow2
+down over
+provoke "the overlay of another image" "$RAWVIEW" mount --overlay="$W/over.qcow2" -f raw parted.raw mp
+provoke "unchanged, and writable" "$RAWVIEW" mount --assert-unchanged -w disk.qcow2 mp
+cp disk.qcow2 touched.qcow2
+up_in_foreground touched --assert-unchanged touched.qcow2 mp
+printf x >>touched.qcow2
+kill "$(pid_of touched)"
+wait_for_end touched
+keep "changed" touched.log
 
 step passphrases
 truncate -s 4M locked

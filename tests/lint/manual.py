@@ -5,7 +5,8 @@ terminal of 80 columns.
 
 PAGE is the .scd source, NAME what PROGRAM is called by. Of each command that stands beneath "Commands:" its own --help is read too. The
 part of the page that follows "# SEE ALSO" is not looked at, nor are options in lines that show another program (they begin with a blank
-or "$"). Options of -o stand beneath "Options of -o" in the help, and in the page at the head of paragraphs of "# MOUNT OPTIONS".
+or "$"), or in single quotes behind the name of one. Options of -o stand beneath "Options of -o" in the help, and in the page at the head of
+paragraphs of "# MOUNT OPTIONS".
 """
 import os
 import re
@@ -34,7 +35,9 @@ def page_options(page):
     with open(page, encoding="utf-8") as f:
         text = f.read().split("\n# SEE ALSO")[0]
     lines = [line for line in text.split("\n") if not line.startswith((" ", "\t$", "\t#"))]
-    return set(OPTION.findall("\n".join(lines).replace("\\", "")))
+    # What a message quotes of another program: 'losetup --find'.
+    text = re.sub(r"'(?!rawview)[a-z]+ [^'\n]*'", "", "\n".join(lines).replace("\\", ""))
+    return set(OPTION.findall(text))
 
 
 def help_words(text):
@@ -88,7 +91,7 @@ esac
 
 *--both*
 \t$ other --not-ours
-*--only\\-page*
+*--only\\-page* 'another --theirs'
 
 ## verb
 *--inner*=_X_

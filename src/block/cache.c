@@ -305,7 +305,8 @@ static int cache_join(Cache *c, CacheShard *s, CacheEntry *e)
                 cache_entry_unref(e);
                 return 0;
         }
-        if (e->listed && e != s->newest && !cache_is_fresh(c, e)) {
+        /* Also the newest of its shard: it is compared with those of the others. */
+        if (e->listed && !cache_is_fresh(c, e)) {
                 cache_list_remove(s, e);
                 cache_list_add(c, s, e);
         }

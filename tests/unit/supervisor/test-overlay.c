@@ -65,6 +65,17 @@ static int open_named(Scene *s, const char *name, Overlay *ret, Err *err)
         return overlay_open(&s->config, PATH_RULE_LINKS, &s->image, ret, err);
 }
 
+/* So that the next one can be opened. */
+static void forget_overlay(Scene *s)
+{
+        if (s->image.count < 2)
+                return;
+        Layer *l = &s->image.layers[--s->image.count];
+        close(l->fd);
+        free(l->path);
+        s->image.overlay = 0;
+}
+
 static bool is_there(const Scene *s)
 {
         return access(s->path, F_OK) == 0;
@@ -140,7 +151,7 @@ static void test_one_that_was_made_under_another_name(void **state)
                 overlay_done(&o);
                 assert_int_equal(is_there(s), keep);
                 assert_int_equal(count_names(s), 1 + keep);
-                s->image.count = 1;
+                forget_overlay(s);
         }
 }
 
@@ -218,7 +229,7 @@ static void test_what_is_refused(void **state)
                 overlay_done(&o);
                 if (r != cases[i].r || !strstr(err.text, cases[i].text))
                         fail_msg("%s: %d, %s", cases[i].name, r, err.text);
-                s->image.count = 1;
+                forget_overlay(s);
         }
 }
 

@@ -59,7 +59,8 @@ static int digests_add_layer(
 int digests_list(Digests *d, Node *chain, const IpcOpener *opener, const char *name, Err *err)
 {
         int r = crypto_start(err);
-
+        if (r < 0)
+                return err_prefix(err, r, "AssertUnchanged= needs SHA-256, which libgcrypt has");
         for (Node *n = chain; r >= 0 && n; n = n->backing) {
                 const char *below = n == chain ? name : ipc_opener_name(opener, n->store);
                 r = digests_add_layer(d, n, opener, below ? below : name, err);

@@ -67,6 +67,21 @@ test_writing() {
     ok "a qcow2 is written to, grown, punched and reloaded"
 }
 
+test_overlays() {
+    local before
+    before=$(sha256sum <$images/base.qcow2)
+    mkdir -p /run/rawview
+    for overlay in $images/kept.qcow2 $images/kept.qcow2 volatile; do
+        describe over '[Image]' "Path=$images/base.qcow2" 'AssertUnchanged=yes' '[View]' "Overlay=$overlay" 'MountPoint=/run/rawview/over'
+        start over
+        dd if=/usr/bin/perl of=/run/rawview/over bs=1M conv=notrunc,fsync status=none
+        stop over
+    done
+    is "$(sha256sum <$images/base.qcow2)" "$before" "the image below the overlays"
+    rawview check $images/kept.qcow2 >/dev/null || fail "the overlay that was kept"
+    ok "overlays are made, used again and thrown away"
+}
+
 # QEMU's lock of one who writes, held by another user's program.
 test_lock_holder() {
     local answer
@@ -297,9 +312,10 @@ test_early
 bash /payload/main-job.sh
 test_profiles
 test_writing
+test_overlays
 test_lock_holder
 test_user
-nothing_refused "the main job, writing, locks, a user's view"
+nothing_refused "the main job, writing, overlays, locks, a user's view"
 ok "nothing was refused in ordinary work"
 test_user_with_fusermount3_confined
 test_more_folders

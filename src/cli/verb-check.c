@@ -107,7 +107,7 @@ static int check_work(Image *image, void *arg)
                 return cli_end(cli_fail(work->file, &report.err));
         }
         if (work->options->json)
-                check_print_json(&report, work->file, format);
+                check_print_json(&report, work->file, format_qemu_name(image->node->format));
         else if (!work->options->quiet)
                 check_print_human(&report);
         return cli_end(check_status(&report));

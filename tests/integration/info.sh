@@ -98,6 +98,38 @@ for image in *.raw; do
     same -f raw "$image"
 done
 
+# Each other format as qemu-img convert makes it.
+mkdir other
+cd other
+head -c 4M /dev/zero | tr '\0' 'x' >source
+while read -r format options; do
+    rm -f disk*
+    read -ra words <<<"$options"
+    qemu-img convert -f raw -O "$format" "${words[@]}" source disk
+    same -f "$format" disk
+    same -f "$format" -U --backing-chain "$PWD/disk"
+done <<'FORMATS'
+raw
+qcow
+qed
+vdi
+vdi -o static=on
+vmdk -o subformat=monolithicSparse
+vmdk -o subformat=monolithicFlat
+vmdk -o subformat=streamOptimized
+vmdk -o subformat=twoGbMaxExtentSparse
+vmdk -o subformat=twoGbMaxExtentFlat
+vpc
+vpc -o subformat=fixed
+vhdx
+vhdx -o subformat=fixed
+parallels
+qcow2 -o data_file=disk.data,compat=v3
+qcow2 -o compression_type=zstd,extended_l2=on
+FORMATS
+cd ..
+rm -r other
+
 # A dirty one.
 create -o lazy_refcounts=on dirty.qcow2 1M
 (qemu-io -f qcow2 -c 'write 0 64k' -c flush -c abort dirty.qcow2 || true) >/dev/null 2>&1

@@ -211,6 +211,8 @@ static int parallels_describe(Node *n, Info *info)
         const Parallels *p = n->state;
 
         info->dirty = p->is_in_use && !n->repaired;
+        /* qemu-img never says so; what is wrong is worth more than being like it. */
+        info->has_no_dirty = !info->dirty;
         return 0;
 }
 

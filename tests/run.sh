@@ -66,6 +66,11 @@ build() {
     echo "   built in $((SECONDS - start)) s"
 }
 
+# What ThreadSanitizer has nothing to say about: tests of commands, which have one thread, and of what a start refuses. `limits`
+# measures memory, which it multiplies, of images that others have opened under it by then.
+threadless='bad-images\|bench\|check\|cli-sandbox\|cloop\|deputy\|descriptors\|dmg-read\|doctor\|environment\|ewf\|info'
+threadless+='\|inherited\|limits\|list\|map\|outside\|partitions\|privileges\|refusals\|words'
+
 # suite NAME SUITE [PREFIX…]: runs one suite in one build, and adds up.
 suite() {
     local name=$1 suite=$2 start=$SECONDS log p f s multiplier=1
@@ -75,9 +80,8 @@ suite() {
     local only=() environment=()
     [ "$name" = plain ] || environment=(env MODEL_SEEDS=1)
     [ "$name/$suite" != tsan/model ] || only=('model threads')
-    # `limits` measures memory, which ThreadSanitizer multiplies, of images that others have opened under it by then.
     [ "$name/$suite" != tsan/integration ] || mapfile -t only < <(meson test -C "build/$name" --no-rebuild --suite "$suite" --list |
-        sed -n 's|^.* / ||p' | grep -v -x limits)
+        sed -n 's|^.* / ||p' | grep -v -x "$threadless")
     log=build/$name/meson-logs/$suite
     rm -f "$log.json" "$log.txt"
     "${environment[@]}" "$@" meson test -C "build/$name" --no-rebuild --suite "$suite" --logbase "$suite" \

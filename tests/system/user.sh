@@ -70,7 +70,8 @@ told() {
 # No process of rawview's may ever be root's.
 watch_for_root() {
     while sleep 0.1; do
-        pgrep --list-full --uid 0 '^rawview' || true || true
+        # A process that has ended and was not waited for yet is shown as root's, whosever it was.
+        pgrep --list-full --runstates RSDT --uid 0 '^rawview' || true
     done >/tmp/of-root
 }
 

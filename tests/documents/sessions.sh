@@ -83,13 +83,13 @@ down stuck
 no_mount_left
 
 step "a check says how far it is, and Ctrl-C takes that away"
-# All tables are one, so that this takes a while.
+# All tables are one, so that this takes longer than anybody waits.
 "$PYTHON" - large <<'PYTHON'
 import struct, sys
-cs, tables = 65536, 16384
-header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 16, tables * 8192 * cs, 0, tables, cs, 6 * cs, 1, 0, 0, 0, 0, 0, 4, 104)
+cs, tables = 65536, 131072
+header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 16, tables * 8192 * cs, 0, tables, 32 * cs, 6 * cs, 1, 0, 0, 0, 0, 0, 4, 104)
 with open(sys.argv[1], "wb") as f:
-    for pos, what in (0, header), (cs, struct.pack(">Q", 3 * cs) * tables), (3 * cs, struct.pack(">Q", 4 * cs) * 8192), (16 * cs, b"x"):
+    for pos, what in (0, header), (32 * cs, struct.pack(">Q", 3 * cs) * tables), (3 * cs, struct.pack(">Q", 4 * cs) * 8192):
         f.seek(pos)
         f.write(what)
 PYTHON

@@ -135,7 +135,8 @@ def option_lines(commands):
         if c.name in ("keys", "-o"):
             continue
         for o in c.options.values():
-            if o.name:
+            # Where another option is all but its last letter, as --partition is of --partitions, a tab cannot tell which is meant.
+            if o.name and o.name[:-1] not in c.options:
                 yield f"{c.name} {o.name[:-1]}", f"{c.name} {o.name}"
 
 

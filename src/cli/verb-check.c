@@ -5,9 +5,8 @@
 #include "block/check.h"
 #include "cli/check-print.h"
 #include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/image-options.h"
 #include "cli/progress.h"
-#include "config/config.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -21,10 +20,10 @@ enum {
 };
 
 typedef struct CheckOptions {
-        Config image; /* format, force_share */
+        ImageOptions common;
         CheckRepair repair;
         ProgressWish progress;
-        bool json, quiet, require_sandbox, verbose, help;
+        bool json, quiet;
 } CheckOptions;
 
 typedef struct CheckWork {
@@ -115,34 +114,16 @@ static int check_work(Image *image, void *arg)
 
 static int check_run(const CheckOptions *options, const char *file)
 {
-        ImageRequest request = {
-                .file = file,
-                .format = options->image.format,
-                .force_share = options->image.force_share,
-                .writable = options->repair != CHECK_LOOK,
-                .for_check = true,
-                .attend = check_attend,
-                .references = options->image.references,
-                .allowed = options->image.allowed_paths,
-                .require_sandbox = options->require_sandbox,
-        };
+        ImageRequest request = image_options_request(&options->common, file);
         CheckWork work = { .options = options, .file = file };
 
-        if (options->verbose)
-                log_open("rawview", LOG_LEVEL_DEBUG);
+        request.writable = options->repair != CHECK_LOOK;
+        request.for_check = true;
+        request.attend = check_attend;
         progress_init(&work.progress, options->progress, file);
         int status = image_run(&request, check_work, &work);
         progress_done(&work.progress);
         return status;
-}
-
-static int check_set(CheckOptions *options, const char *name, const char *value)
-{
-        Err err;
-
-        if (config_set_option(&options->image, name, value, &err) < 0)
-                return cli_usage("check", "%s", err.text);
-        return CLI_OK;
 }
 
 static int check_set_repair(CheckOptions *options, const char *what)
@@ -156,65 +137,49 @@ static int check_set_repair(CheckOptions *options, const char *what)
         return CLI_OK;
 }
 
+enum {
+        OPTION_OUTPUT = IMAGE_OPTION_END,
+};
+
+static int check_take(CheckOptions *options, int got, const char *value)
+{
+        switch (got) {
+        case 'r':
+                return check_set_repair(options, value);
+        case OPTION_OUTPUT:
+                return image_options_take_output("check", value, &options->json);
+        case 'p':
+                options->progress = PROGRESS_FORCED;
+                return CLI_OK;
+        case 'q':
+                options->quiet = true;
+                if (options->progress == PROGRESS_AUTO)
+                        options->progress = PROGRESS_NONE;
+                return CLI_OK;
+        default:
+                return image_options_take(&options->common, "check", got, value);
+        }
+}
+
 static int check_parse(CheckOptions *options, int argc, char **argv)
 {
-        enum {
-                OPTION_OUTPUT = 256,
-                OPTION_REQUIRE_SANDBOX,
-        };
         static const struct option known[] = {
-                { "format", required_argument, NULL, 'f' },
-                { "force-share", no_argument, NULL, 'U' },
+                IMAGE_OPTIONS,
                 { "repair", required_argument, NULL, 'r' },
                 { "output", required_argument, NULL, OPTION_OUTPUT },
                 { "progress", no_argument, NULL, 'p' },
                 { "quiet", no_argument, NULL, 'q' },
-                { "require-sandbox", no_argument, NULL, OPTION_REQUIRE_SANDBOX },
-                { "verbose", no_argument, NULL, 'v' },
-                { "help", no_argument, NULL, 'h' },
                 { NULL },
         };
         int status = CLI_OK;
 
-        for (int c;
-             status == CLI_OK && (c = getopt_long(argc, argv, "f:Ur:pqvh", known, NULL)) >= 0;)
-                switch (c) {
-                case 'f':
-                        status = check_set(options, "format", optarg);
+        while (status == CLI_OK && !options->common.help) {
+                int got = getopt_long(argc, argv, IMAGE_LETTERS "r:pq", known, NULL);
+                if (got < 0)
                         break;
-                case 'U':
-                        status = check_set(options, "force-share", NULL);
-                        break;
-                case 'r':
-                        status = check_set_repair(options, optarg);
-                        break;
-                case OPTION_OUTPUT:
-                        options->json = strcmp(optarg, "json") == 0;
-                        if (!options->json && strcmp(optarg, "human") != 0)
-                                return cli_usage("check", "--output=%s is neither human nor json",
-                                                 optarg);
-                        break;
-                case 'p':
-                        options->progress = PROGRESS_FORCED;
-                        break;
-                case 'q':
-                        options->quiet = true;
-                        if (options->progress == PROGRESS_AUTO)
-                                options->progress = PROGRESS_NONE;
-                        break;
-                case OPTION_REQUIRE_SANDBOX:
-                        options->require_sandbox = true;
-                        break;
-                case 'v':
-                        options->verbose = true;
-                        break;
-                case 'h':
-                        options->help = true;
-                        return CLI_OK;
-                default:
-                        return cli_see_help("check");
-                }
-        if (status == CLI_OK && options->repair != CHECK_LOOK && options->image.force_share)
+                status = check_take(options, got, optarg);
+        }
+        if (status == CLI_OK && options->repair != CHECK_LOOK && options->common.config.force_share)
                 return cli_usage("check", "--repair needs the image for itself, without "
                                           "--force-share");
         return status;
@@ -223,15 +188,14 @@ static int check_parse(CheckOptions *options, int argc, char **argv)
 int verb_check(int argc, char **argv)
 {
         CheckOptions options = { 0 };
-        config_init(&options.image);
+
+        image_options_init(&options.common);
         int status = check_parse(&options, argc, argv);
-        if (status == CLI_OK && options.help)
+        if (status == CLI_OK && options.common.help)
                 status = check_print_help();
-        else if (status == CLI_OK && optind + 1 != argc)
-                status = cli_usage("check", optind == argc ? "which image?"
-                                                           : "check takes one image at a time");
-        else if (status == CLI_OK)
+        else if (status == CLI_OK &&
+                 (status = image_options_want_one("check", argc - optind)) == CLI_OK)
                 status = check_run(&options, argv[optind]);
-        config_done(&options.image);
+        image_options_done(&options.common);
         return status;
 }

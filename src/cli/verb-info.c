@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rawview info: what an image, and each layer below it, says of itself. */
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "block/limits.h"
 #include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/image-options.h"
 #include "cli/info-layer.h"
 #include "cli/text.h"
-#include "config/config.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -16,8 +14,8 @@
 #include <string.h>
 
 typedef struct InfoOptions {
-        Config image; /* format, references, allowed paths, force_share */
-        bool json, with_chain, require_sandbox, verbose, help;
+        ImageOptions common;
+        bool json, with_chain;
 } InfoOptions;
 
 typedef struct InfoWork {
@@ -118,107 +116,64 @@ static int info_work(Image *image, void *arg)
 
 static int info_run(const InfoOptions *options, const char *file)
 {
-        ImageRequest request = {
-                .file = file,
-                .format = options->image.format,
-                .references = options->image.references,
-                .allowed = options->image.allowed_paths,
-                .force_share = options->image.force_share,
-                .stay_locked = true,
-                .with_chain = options->with_chain,
-                .require_sandbox = options->require_sandbox,
-        };
+        ImageRequest request = image_options_request(&options->common, file);
         _cleanup_free_ char *namer = info_layer_namer(file);
         InfoWork work = { .options = options, .file = file, .namer = namer ? namer : file };
 
-        if (options->verbose)
-                log_open("rawview", LOG_LEVEL_DEBUG);
+        request.stay_locked = true;
+        request.with_chain = options->with_chain;
         return image_run(&request, info_work, &work);
 }
 
-/* An option that a descriptor has as well. */
-static int info_set(InfoOptions *options, const char *name, const char *value)
-{
-        Err err;
+enum {
+        OPTION_BACKING_CHAIN = IMAGE_OPTION_END,
+        OPTION_OUTPUT,
+};
 
-        if (config_set_option(&options->image, name, value, &err) < 0)
-                return cli_usage("info", "%s", err.text);
-        return CLI_OK;
+static int info_take(InfoOptions *options, int got, const char *value)
+{
+        switch (got) {
+        case OPTION_BACKING_CHAIN:
+                options->with_chain = true;
+                return CLI_OK;
+        case OPTION_OUTPUT:
+                return image_options_take_output("info", value, &options->json);
+        default:
+                return image_options_take(&options->common, "info", got, value);
+        }
 }
 
 static int info_parse(InfoOptions *options, int argc, char **argv)
 {
-        enum {
-                OPTION_BACKING_CHAIN = 256,
-                OPTION_OUTPUT,
-                OPTION_REFERENCES,
-                OPTION_ALLOWED_PATHS,
-                OPTION_REQUIRE_SANDBOX,
-        };
         static const struct option known[] = {
-                { "format", required_argument, NULL, 'f' },
-                { "force-share", no_argument, NULL, 'U' },
+                IMAGE_OPTIONS,
+                IMAGE_REFERENCE_OPTIONS,
                 { "backing-chain", no_argument, NULL, OPTION_BACKING_CHAIN },
                 { "output", required_argument, NULL, OPTION_OUTPUT },
-                { "references", required_argument, NULL, OPTION_REFERENCES },
-                { "allowed-paths", required_argument, NULL, OPTION_ALLOWED_PATHS },
-                { "require-sandbox", no_argument, NULL, OPTION_REQUIRE_SANDBOX },
-                { "verbose", no_argument, NULL, 'v' },
-                { "help", no_argument, NULL, 'h' },
                 { NULL },
         };
         int status = CLI_OK;
 
-        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "f:Uvh", known, NULL)) >= 0;)
-                switch (c) {
-                case 'f':
-                        status = info_set(options, "format", optarg);
+        while (status == CLI_OK && !options->common.help) {
+                int got = getopt_long(argc, argv, IMAGE_LETTERS, known, NULL);
+                if (got < 0)
                         break;
-                case 'U':
-                        status = info_set(options, "force-share", NULL);
-                        break;
-                case OPTION_BACKING_CHAIN:
-                        options->with_chain = true;
-                        break;
-                case OPTION_OUTPUT:
-                        options->json = strcmp(optarg, "json") == 0;
-                        if (!options->json && strcmp(optarg, "human") != 0)
-                                return cli_usage("info", "--output=%s is neither human nor json",
-                                                 optarg);
-                        break;
-                case OPTION_REFERENCES:
-                        status = info_set(options, "references", optarg);
-                        break;
-                case OPTION_ALLOWED_PATHS:
-                        status = info_set(options, "allowed-paths", optarg);
-                        break;
-                case OPTION_REQUIRE_SANDBOX:
-                        options->require_sandbox = true;
-                        break;
-                case 'v':
-                        options->verbose = true;
-                        break;
-                case 'h':
-                        options->help = true;
-                        return CLI_OK;
-                default:
-                        return cli_see_help("info");
-                }
+                status = info_take(options, got, optarg);
+        }
         return status;
 }
 
 int verb_info(int argc, char **argv)
 {
         InfoOptions options = { 0 };
-        config_init(&options.image);
+
+        image_options_init(&options.common);
         int status = info_parse(&options, argc, argv);
-        if (status == CLI_OK && options.help)
+        if (status == CLI_OK && options.common.help)
                 status = info_print_help();
-        else if (status == CLI_OK && optind + 1 != argc)
-                status = cli_usage("info", optind == argc ? "which image?"
-                                                          : "info takes one image at a time");
-        else if (status == CLI_OK)
+        else if (status == CLI_OK &&
+                 (status = image_options_want_one("info", argc - optind)) == CLI_OK)
                 status = info_run(&options, argv[optind]);
-        config_done(&options.image);
+        image_options_done(&options.common);
         return status;
 }

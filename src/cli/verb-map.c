@@ -2,13 +2,11 @@
 /* rawview map: which bytes of the disk lie where, in which layer and file, as qemu-img map says it. */
 #include "base/bits.h"
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "base/size.h"
 #include "cli/cli.h"
-#include "cli/image.h"
+#include "cli/image-options.h"
 #include "cli/info-layer.h"
 #include "cli/map-print.h"
-#include "config/config.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,10 +15,9 @@
 #include <string.h>
 
 typedef struct MapOptions {
-        Config image; /* format, references, allowed paths, force_share */
-        MapForm form;
+        ImageOptions common;
+        bool json;
         uint64_t off, len;
-        bool require_sandbox, verbose, help;
 } MapOptions;
 
 typedef struct MapWork {
@@ -78,8 +75,8 @@ static int map_work(Image *image, void *arg)
         MapPrinter printer;
         Err err;
 
-        int r = map_printer_init(&printer, options->form, image->node, &image->opener, work->file,
-                                 work->namer, &err);
+        int r = map_printer_init(&printer, options->json ? MAP_JSON : MAP_HUMAN, image->node,
+                                 &image->opener, work->file, work->namer, &err);
         if (r >= 0)
                 r = map_show(options, image->node, &printer, &err);
         map_printer_done(&printer);
@@ -88,32 +85,13 @@ static int map_work(Image *image, void *arg)
 
 static int map_run(const MapOptions *options, const char *file)
 {
-        ImageRequest request = {
-                .file = file,
-                .format = options->image.format,
-                .references = options->image.references,
-                .allowed = options->image.allowed_paths,
-                .force_share = options->image.force_share,
-                .stay_locked = true,
-                .with_chain = true,
-                .require_sandbox = options->require_sandbox,
-        };
+        ImageRequest request = image_options_request(&options->common, file);
         _cleanup_free_ char *namer = info_layer_namer(file);
         MapWork work = { .options = options, .file = file, .namer = namer ? namer : file };
 
-        if (options->verbose)
-                log_open("rawview", LOG_LEVEL_DEBUG);
+        request.stay_locked = true;
+        request.with_chain = true;
         return image_run(&request, map_work, &work);
-}
-
-/* An option that a descriptor has as well. */
-static int map_set(MapOptions *options, const char *name, const char *value)
-{
-        Err err;
-
-        if (config_set_option(&options->image, name, value, &err) < 0)
-                return cli_usage("map", "%s", err.text);
-        return CLI_OK;
 }
 
 static int map_set_size(uint64_t *ret, const char *option, const char *text)
@@ -126,74 +104,41 @@ static int map_set_size(uint64_t *ret, const char *option, const char *text)
         return CLI_OK;
 }
 
-static int map_set_form(MapOptions *options, const char *form)
-{
-        options->form = strcmp(form, "json") == 0 ? MAP_JSON : MAP_HUMAN;
-        if (options->form == MAP_HUMAN && strcmp(form, "human") != 0)
-                return cli_usage("map", "--output=%s is neither human nor json", form);
-        return CLI_OK;
-}
-
 enum {
-        OPTION_OUTPUT = 256,
-        OPTION_REFERENCES,
-        OPTION_ALLOWED_PATHS,
-        OPTION_REQUIRE_SANDBOX,
+        OPTION_OUTPUT = IMAGE_OPTION_END,
 };
 
-static int map_set_letter(MapOptions *options, int c, const char *value)
+static int map_take(MapOptions *options, int got, const char *value)
 {
-        switch (c) {
-        case 'f':
-                return map_set(options, "format", value);
-        case 'U':
-                return map_set(options, "force-share", NULL);
+        switch (got) {
         case 's':
                 return map_set_size(&options->off, "--start-offset", value);
         case 'l':
                 return map_set_size(&options->len, "--max-length", value);
         case OPTION_OUTPUT:
-                return map_set_form(options, value);
-        case OPTION_REFERENCES:
-                return map_set(options, "references", value);
-        case OPTION_ALLOWED_PATHS:
-                return map_set(options, "allowed-paths", value);
-        case OPTION_REQUIRE_SANDBOX:
-                options->require_sandbox = true;
-                return CLI_OK;
-        case 'v':
-                options->verbose = true;
-                return CLI_OK;
+                return image_options_take_output("map", value, &options->json);
         default:
-                return cli_see_help("map");
+                return image_options_take(&options->common, "map", got, value);
         }
 }
 
 static int map_parse(MapOptions *options, int argc, char **argv)
 {
         static const struct option known[] = {
-                { "format", required_argument, NULL, 'f' },
-                { "force-share", no_argument, NULL, 'U' },
+                IMAGE_OPTIONS,
+                IMAGE_REFERENCE_OPTIONS,
                 { "start-offset", required_argument, NULL, 's' },
                 { "max-length", required_argument, NULL, 'l' },
                 { "output", required_argument, NULL, OPTION_OUTPUT },
-                { "references", required_argument, NULL, OPTION_REFERENCES },
-                { "allowed-paths", required_argument, NULL, OPTION_ALLOWED_PATHS },
-                { "require-sandbox", no_argument, NULL, OPTION_REQUIRE_SANDBOX },
-                { "verbose", no_argument, NULL, 'v' },
-                { "help", no_argument, NULL, 'h' },
                 { NULL },
         };
         int status = CLI_OK;
 
-        while (status == CLI_OK && !options->help) {
-                int c = getopt_long(argc, argv, "f:Us:l:vh", known, NULL);
-                if (c < 0)
+        while (status == CLI_OK && !options->common.help) {
+                int got = getopt_long(argc, argv, IMAGE_LETTERS "s:l:", known, NULL);
+                if (got < 0)
                         break;
-                if (c == 'h')
-                        options->help = true;
-                else
-                        status = map_set_letter(options, c, optarg);
+                status = map_take(options, got, optarg);
         }
         return status;
 }
@@ -201,15 +146,14 @@ static int map_parse(MapOptions *options, int argc, char **argv)
 int verb_map(int argc, char **argv)
 {
         MapOptions options = { .len = INT64_MAX };
-        config_init(&options.image);
+
+        image_options_init(&options.common);
         int status = map_parse(&options, argc, argv);
-        if (status == CLI_OK && options.help)
+        if (status == CLI_OK && options.common.help)
                 status = map_print_help();
-        else if (status == CLI_OK && optind + 1 != argc)
-                status = cli_usage("map", optind == argc ? "which image?"
-                                                         : "map takes one image at a time");
-        else if (status == CLI_OK)
+        else if (status == CLI_OK &&
+                 (status = image_options_want_one("map", argc - optind)) == CLI_OK)
                 status = map_run(&options, argv[optind]);
-        config_done(&options.image);
+        image_options_done(&options.common);
         return status;
 }

@@ -9,10 +9,9 @@
 #include "cli/cli.h"
 #include "cli/daemon.h"
 #include "cli/file-system.h"
-#include "cli/image.h"
+#include "cli/image-options.h"
 #include "cli/partition-list.h"
 #include "cli/private-view.h"
-#include "config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +28,7 @@ enum {
 
 typedef struct PartitionsOptions {
         PartitionListRequest list;
-        Config image; /* format, references, allowed paths, force_share */
-        bool verbose, help;
+        ImageOptions common;
 } PartitionsOptions;
 
 typedef struct PartitionsWork {
@@ -120,18 +118,11 @@ static int partitions_run_on_image(const PartitionsOptions *options,
                                    const char *file,
                                    bool without_file_systems)
 {
-        ImageRequest request = {
-                .file = file,
-                .format = options->image.format,
-                .references = options->image.references,
-                .allowed = options->image.allowed_paths,
-                .force_share = options->image.force_share,
-                .with_chain = true,
-                .prepare = partition_list_limit_time,
-                .require_sandbox = options->list.require_sandbox,
-        };
+        ImageRequest request = image_options_request(&options->common, file);
         PartitionsWork work = { options, without_file_systems };
 
+        request.with_chain = true;
+        request.prepare = partition_list_limit_time;
         return image_run(&request, partitions_work, &work);
 }
 
@@ -144,7 +135,7 @@ static int partitions_run_on_private_view(const PartitionsOptions *options, cons
 
         int r = daemon_make_absolute(file, &absolute, &err);
         if (r >= 0)
-                r = private_view_open(absolute, &options->image, &view, &err);
+                r = private_view_open(absolute, &options->common.config, &view, &err);
         if (r >= 0)
                 return partition_list_run(&options->list, view.fd);
         log_line(LOG_LEVEL_WARNING,
@@ -157,8 +148,6 @@ static int partitions_run(const PartitionsOptions *options, const char *file)
 {
         bool looks = file_system_is_looked_for();
 
-        if (options->verbose)
-                log_open("rawview", LOG_LEVEL_DEBUG);
         if (!looks)
                 log_line(LOG_LEVEL_WARNING,
                          "%s: the file systems are not known: rawview was built without libblkid",
@@ -170,16 +159,6 @@ static int partitions_run(const PartitionsOptions *options, const char *file)
                 return status;
         status = partitions_run_on_private_view(options, file);
         return status >= 0 ? status : partitions_run_on_image(options, file, true);
-}
-
-/* An option that a descriptor has as well. */
-static int partitions_set(PartitionsOptions *options, const char *name, const char *value)
-{
-        Err err;
-
-        if (config_set_option(&options->image, name, value, &err) < 0)
-                return cli_usage("partitions", "%s", err.text);
-        return CLI_OK;
 }
 
 static int partitions_set_form(PartitionsOptions *options, const char *name)
@@ -203,60 +182,41 @@ static int partitions_set_form(PartitionsOptions *options, const char *name)
         return cli_usage("partitions", "--json=%s is none of short, pretty, off", name);
 }
 
+enum {
+        OPTION_NO_LEGEND = IMAGE_OPTION_END,
+};
+
+static int partitions_take(PartitionsOptions *options, int got, const char *value)
+{
+        switch (got) {
+        case 'j':
+                return partitions_set_form(options, value);
+        case OPTION_NO_LEGEND:
+                options->list.no_legend = true;
+                return CLI_OK;
+        default:
+                return image_options_take(&options->common, "partitions", got, value);
+        }
+}
+
 static int partitions_parse(PartitionsOptions *options, int argc, char **argv)
 {
-        enum {
-                OPTION_NO_LEGEND = 256,
-                OPTION_REFERENCES,
-                OPTION_ALLOWED_PATHS,
-                OPTION_REQUIRE_SANDBOX,
-        };
         static const struct option known[] = {
+                IMAGE_OPTIONS,
+                IMAGE_REFERENCE_OPTIONS,
                 { "json", optional_argument, NULL, 'j' },
                 { "no-legend", no_argument, NULL, OPTION_NO_LEGEND },
-                { "format", required_argument, NULL, 'f' },
-                { "force-share", no_argument, NULL, 'U' },
-                { "references", required_argument, NULL, OPTION_REFERENCES },
-                { "allowed-paths", required_argument, NULL, OPTION_ALLOWED_PATHS },
-                { "require-sandbox", no_argument, NULL, OPTION_REQUIRE_SANDBOX },
-                { "verbose", no_argument, NULL, 'v' },
-                { "help", no_argument, NULL, 'h' },
                 { NULL },
         };
         int status = CLI_OK;
 
-        for (int c; status == CLI_OK && (c = getopt_long(argc, argv, "jf:Uvh", known, NULL)) >= 0;)
-                switch (c) {
-                case 'j':
-                        status = partitions_set_form(options, optarg);
+        while (status == CLI_OK && !options->common.help) {
+                int got = getopt_long(argc, argv, IMAGE_LETTERS "j", known, NULL);
+                if (got < 0)
                         break;
-                case OPTION_NO_LEGEND:
-                        options->list.no_legend = true;
-                        break;
-                case 'f':
-                        status = partitions_set(options, "format", optarg);
-                        break;
-                case 'U':
-                        status = partitions_set(options, "force-share", NULL);
-                        break;
-                case OPTION_REFERENCES:
-                        status = partitions_set(options, "references", optarg);
-                        break;
-                case OPTION_ALLOWED_PATHS:
-                        status = partitions_set(options, "allowed-paths", optarg);
-                        break;
-                case OPTION_REQUIRE_SANDBOX:
-                        options->list.require_sandbox = true;
-                        break;
-                case 'v':
-                        options->verbose = true;
-                        break;
-                case 'h':
-                        options->help = true;
-                        return CLI_OK;
-                default:
-                        return cli_see_help("partitions");
-                }
+                status = partitions_take(options, got, optarg);
+        }
+        options->list.require_sandbox = options->common.require_sandbox;
         return status;
 }
 
@@ -264,19 +224,16 @@ int verb_partitions(int argc, char **argv)
 {
         PartitionsOptions options = { .list = { .form = PARTITION_LIST_TABLE } };
 
-        config_init(&options.image);
+        image_options_init(&options.common);
         int status = partitions_parse(&options, argc, argv);
-        if (status == CLI_OK && options.help) {
+        if (status == CLI_OK && options.common.help) {
                 status = partitions_print_help();
-        } else if (status == CLI_OK && optind + 1 != argc) {
-                status = cli_usage("partitions", optind == argc
-                                                         ? "which image?"
-                                                         : "partitions takes one image at a time");
-        } else if (status == CLI_OK) {
+        } else if (status == CLI_OK &&
+                   (status = image_options_want_one("partitions", argc - optind)) == CLI_OK) {
                 options.list.file = argv[optind];
                 partition_list_look(&options.list);
                 status = partitions_run(&options, argv[optind]);
         }
-        config_done(&options.image);
+        image_options_done(&options.common);
         return status;
 }

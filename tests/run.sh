@@ -6,7 +6,7 @@
 #   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
 #   clang   clang, warnings are errors               unit property
-#   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 12 seconds
+#   fuzz    clang, fuzzers, the same sanitizers      fuzz: each target for 8 seconds
 # With CI=true a test of integration, documents, package, system or vm that is skipped, and a missing piece that they need, are failures.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -190,7 +190,7 @@ if any fuzz; then
         build_targets+=("fuzz-$target")
     done
     CC=clang build fuzz/tree -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false \
-        -Dc_args=-fsanitize=fuzzer-no-link && fuzz 12
+        -Dc_args=-fsanitize=fuzzer-no-link && fuzz 8
 fi
 
 printf '\n== seen in %d min %d s\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))

@@ -304,6 +304,9 @@ test_taken_over() {
         grep -qE "operation=\"$operation\".* profile=\"$profile\"$what" <<<"$seen" || fail "no line in the audit log: $operation $profile $what; there are: $seen"
     done <<<"$taken_over_refusals"
     ok "who takes over a program is held by its profile: $(wc -l <<<"$taken_over_refusals") refusals in the audit log"
+    ! said=$(rawview doctor) || fail "the doctor sees nothing in the way"
+    has "$said" "AppArmor: has refused exec of /usr/libexec/rawview/rawview-worker within the last hour, by the profile rawview-worker" "the doctor"
+    ok "the doctor has read it"
 }
 
 mkdir -p /srv && : >/srv/view

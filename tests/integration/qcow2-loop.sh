@@ -14,7 +14,7 @@ step "a tree"
 mkdir tree mnt
 : >mp
 cp -a "$HERE" tree/tests
-cp -a /usr/share/perl5 tree/ 2>/dev/null || cp -a /usr/share/doc/base-files tree/
+cp -a "$HERE/../../src" "$HERE/../../docs" "$HERE/../unit" "$HERE/../recipe" tree/
 fill_file tree/large 12M
 du -sh tree
 

@@ -260,7 +260,11 @@ int daemon_start(DaemonCommand *c)
         }
         if (c->for_mount)
                 daemon_expect_interrupts();
-        if (daemon_pass_interrupt(ours, pid, &interrupt, &mask))
-                return daemon_judge(c, pid);
+        if (daemon_pass_interrupt(ours, pid, &interrupt, &mask)) {
+                int judged = daemon_judge(c, pid);
+                /* The shell, and a script in it, is to see what ended us. */
+                raise(SIGINT);
+                return judged;
+        }
         return daemon_read_answer(c, ours) ? cli_end(CLI_OK) : daemon_judge(c, pid);
 }

@@ -152,7 +152,7 @@ chmod 777 home/rawview/keys.d
 refused 77 "no passphrase: $W/home/rawview/keys.d/web.key: " as-user env XDG_CONFIG_HOME="$W/home" rawviewd web
 
 step "somebody at the terminal"
-on_terminal "$PASSPHRASE" -- "$RAWVIEW" mount a.locked mp >shown || fail "$(cat shown)"
+on_terminal "$PASSPHRASE" -- "$RAWVIEW" mount -q a.locked mp >shown || fail "$(cat shown)"
 is_the_disk
 equal "the terminal" "$(cat shown)" "Passphrase of $W/a.locked (test-key): "$'\n'"$W/mp"
 end
@@ -174,7 +174,7 @@ not_shown()
 }
 not_shown 1 'a.locked: locked: wrong passphrase \(3 were tried\)$' no 'no again' 'never'
 not_shown 1 'locked: no passphrase \(the answer was empty\)' ''
-not_shown 130 'nobody waits for the view any more' '^C'
+not_shown 130 'stopped before the view was up' '^C'
 
 [[ $SANITIZE == none ]] || {
     echo "   left out: a sanitizer keeps copies of its own, and terabytes of addresses"

@@ -49,13 +49,15 @@ void found_tell(const char *image, const char *view, bool has_loop)
                 return;
         fprintf(stderr, "%s: %s, %s, %s\n", name, look.format, size_format(look.size, size),
                 found.writable ? "writable" : "read-only");
-        partition_list_tell(view);
+        bool has_partitions = partition_list_tell(view);
         /* A name that cannot be typed is nothing to tell what to do with. */
         if (!word)
                 return;
         fprintf(stderr, "\nLook at it:      fdisk -l %s\n", word);
-        fprintf(stderr, "One partition:   touch part && rawview --partition=NUMBER %s part\n",
-                word);
+        if (has_partitions)
+                fprintf(stderr,
+                        "One partition:   touch part && rawview --partition=NUMBER %s part\n",
+                        word);
         if (found.root_may && !has_loop)
                 fprintf(stderr, "Block devices:   %slosetup --find --show --partscan%s %s\n", sudo,
                         found.writable ? "" : " --read-only", word);

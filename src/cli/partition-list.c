@@ -152,12 +152,11 @@ int partition_list_run(const PartitionListRequest *request, int fd)
         return confined_run(&task);
 }
 
-void partition_list_tell(const char *view)
+bool partition_list_tell(const char *view)
 {
         PartitionListRequest request = { .file = view, .form = PARTITION_LIST_BRIEF };
         _cleanup_close_ int fd = open(view, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
         partition_list_look(&request);
-        if (fd >= 0)
-                (void)partition_list_run(&request, fd);
+        return fd >= 0 && partition_list_run(&request, fd) == CLI_OK;
 }

@@ -17,6 +17,11 @@ typedef enum PartitionListForm {
         PARTITION_LIST_BRIEF, /* the few columns that a person wants to see of a new view, on stderr */
 } PartitionListForm;
 
+enum {
+        /* What is returned for PARTITION_LIST_BRIEF instead of CLI_OK where there is no partition. */
+        PARTITION_LIST_NONE = 3,
+};
+
 typedef struct PartitionListRequest {
         const char *file; /* for people, and for the names of partitions in JSON */
         PartitionListForm form;
@@ -33,8 +38,8 @@ void partition_list_look(PartitionListRequest *request);
  * said. */
 int partition_list_run(const PartitionListRequest *request, int fd);
 
-/* The same of the view at this path, in brief and on stderr: nothing at all when the view cannot be opened. */
-void partition_list_tell(const char *view);
+/* The same of the view at this path, in brief and on stderr: nothing at all when the view cannot be opened. Are there partitions? */
+bool partition_list_tell(const char *view);
 
 /* For who is the confined child already. `raw` has the bytes that `source` gives, for file systems; -1: nobody has. */
 int partition_list_show(const PartitionListRequest *request,

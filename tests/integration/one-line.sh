@@ -138,6 +138,7 @@ on_terminal as-user rawview mine.vmdk
 equal "the first line" "$(head -n1 screen)" "$PWD/mine.vmdk"
 grep -qx "mine.vmdk: vmdk, 1M, read-only" screen || fail "$(cat -v screen)"
 grep -qF "rawview umount $PWD/mine.vmdk" screen || fail "$(cat -v screen)"
+! grep -q '^One partition' screen || fail "one of none: $(cat -v screen)"
 eval "as-user $(sed -n 's/^End it: *//p' screen)"
 no_mount_left
 on_terminal as-user rawview -q mine.vmdk

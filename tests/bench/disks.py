@@ -33,6 +33,14 @@ def settle(path):
     os.close(fd)
 
 
+def forget(path):
+    """Has the host's cache forget what it has of a file."""
+    settle(path)
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
 def write_pieces(path, form, pieces):
     """`pieces`: (offset, length). One qemu-io for all of them."""
     requests = "".join(f"write -q -P {1 + i % 255} {off} {length}\n" for i, (off, length) in enumerate(pieces))

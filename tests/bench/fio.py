@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from disks import MIB, SPARSE_SIZE, SPARSE_WRITES
+from disks import MIB, SPARSE_SIZE, SPARSE_WRITES, forget
 from errors import Failed
 from targets import shown
 
@@ -64,3 +64,11 @@ class Reread(Fio):
                 while f.read(MIB):
                     pass
             return self.measure(bench, job, view.path, True)
+
+
+class Forgotten(Fio):
+    """The host has nothing of the image in its cache: how the pages came there decides what a write to one of them costs."""
+
+    def run(self, bench, job, target, image):
+        forget(image)
+        return super().run(bench, job, target, image)

@@ -2,7 +2,7 @@
 """What is measured, and what the figures should reach. A new job or goal is one line here."""
 from dataclasses import dataclass
 
-from fio import Fio, Reread
+from fio import Fio, Forgotten, Reread
 from probes import FirstByte, Memory, Ready, Views, Walk
 
 # Whoever shows a disk, whatever lies beneath.
@@ -40,9 +40,9 @@ def stream(name, title, disk, rw, *options, **more):
     return Job(name, title, "MiB/s", disk, Fio(rw, "bs=1M", "ioengine=psync", "numjobs=1", *options), **more)
 
 
-def scattered(name, title, disk, rw, depth, engine="libaio", **more):
+def scattered(name, title, disk, rw, depth, engine="libaio", kind=Fio, **more):
     options = ("bs=4k", f"ioengine={engine}", f"iodepth={depth}", "direct=1", "numjobs=2", "norandommap")
-    return Job(name, title, "IOPS", disk, Fio(rw, *options), writes="write" in rw, **more)
+    return Job(name, title, "IOPS", disk, kind(rw, *options), writes="write" in rw, **more)
 
 
 def compressed(kind):
@@ -66,6 +66,7 @@ JOBS = (
     ),
     scattered("randwrite-1", "random write into allocated clusters, 4 KiB, depth 1", "full", "randwrite", 1),
     scattered("randwrite-32", "random write into allocated clusters, 4 KiB, depth 32", "full", "randwrite", 32),
+    scattered("randwrite-cold", "the same, the image not in the host's cache", "full", "randwrite", 32, kind=Forgotten),
     scattered("randwrite-sync", "random write into allocated clusters, 4 KiB, pwrite", "full", "randwrite", 1, "psync"),
     stream(
         "alloc", "allocating sequential write, 1 MiB, fsync at the end", "thin", "write", "direct=0", "end_fsync=1",
@@ -111,13 +112,15 @@ class Limit:
 
 
 READING = ("read", "read-direct", "reread", "randread-1", "randread-32")
-WRITING = ("write", "write-direct", "randwrite-1", "randwrite-32", "randwrite-sync", "alloc", "alloc-direct", "randalloc-32")
+WRITING = ("write", "write-direct", "randwrite-1", "randwrite-32", "randwrite-cold", "randwrite-sync", "alloc", "alloc-direct", "randalloc-32")
 
 GOALS = (
     Goal("randread-32", 5, "qsd-tree"),
     Goal("randread-32", 0.7, "null"),
     Goal("randwrite-32", 5, "qsd-tree"),
     Goal("randwrite-32", 0.6, "null"),
+    Goal("randwrite-cold", 5, "qsd-tree"),
+    Goal("randwrite-cold", 0.6, "null"),
     Goal("randread-1", 2, "qsd-tree"),
     Goal("read", 3, "qsd-tree"),
     Goal("read-direct", 3, "qsd-tree"),

@@ -119,9 +119,10 @@ void turns_pass(Turns *t)
         LOCKED(&t->lock)
         {
                 TurnsSpare *spare = t->spare;
-                if (spare && atomic_load(&t->readers) == 0) {
+                unsigned none = 0;
+                /* Who comes just now takes its turn without the lock. */
+                if (spare && atomic_compare_exchange_strong(&t->readers, &none, 1)) {
                         t->spare = spare->next;
-                        atomic_fetch_add(&t->readers, 1);
                         spare->has_turn = true;
                         pthread_cond_signal(&spare->called);
                 }

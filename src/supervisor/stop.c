@@ -190,9 +190,9 @@ static int stop_try_unmount(Manager *m, StopUsers *users, Err *err)
 
 /* Ends the connection under those who still have the view open; who has a file in the kernel's hands open keeps that. Where the kernel offers no way to, the worker does:
  * it ends when we have nothing more to say to it. */
-static void stop_cut_off(Manager *m)
+static void stop_cut_off(Manager *m, const char *where)
 {
-        log_line(LOG_LEVEL_NOTICE, "%s: is still open somewhere; %s", m->target.path,
+        log_line(LOG_LEVEL_NOTICE, "%s: is still %s; %s", m->target.path, where,
                  m->backing_id > 0 ? "who has it open goes on with the image itself, which stays "
                                      "locked until it is let go of"
                                    : "it is cut off now");
@@ -223,19 +223,9 @@ static int stop_detach(Manager *m, const StopUsers *users)
                          err.text);
         if (stop_wait(m, STOP_HOLDERS_MS) == 0)
                 return 0;
-        stop_cut_off(m);
+        stop_cut_off(m, "open somewhere");
         stop_tell_closing(m);
         return stop_wait(m, STOP_ABORTED_MS);
-}
-
-/* A mount namespace that was made with a copy of the mount keeps it, and we cannot reach it there. */
-static void stop_cut_off_elsewhere(Manager *m)
-{
-        log_line(LOG_LEVEL_NOTICE,
-                 "%s: is still mounted in another mount namespace; it is cut off now",
-                 m->target.path);
-        if (mount_abort(&m->mount) < 0 && m->worker.channel >= 0)
-                shutdown(m->worker.channel, SHUT_WR);
 }
 
 /* The worker sees that the file system is gone, flushes what it has and ends. One that has nothing to flush, or could
@@ -246,8 +236,9 @@ static int stop_wait_for_flush(Manager *m, bool may_flush)
 
         if (r != -ETIMEDOUT)
                 return r;
+        /* A mount namespace that was made with a copy of the mount keeps it, and we cannot reach it there. */
         if (mount_is_connected(&m->mount))
-                stop_cut_off_elsewhere(m);
+                stop_cut_off(m, "mounted in another mount namespace");
         return stop_wait(m, may_flush ? STOP_FLUSH_MS : STOP_ABORTED_MS);
 }
 

@@ -2,7 +2,6 @@
 #include "cli/list.h"
 
 #include "base/cleanup.h"
-#include "base/size.h"
 #include "cli/text.h"
 
 #include <errno.h>
@@ -105,24 +104,13 @@ static void list_add_number(Table *t, struct json_object *state, const char *key
         table_add(t, text, number > 0 ? tint : TABLE_PLAIN);
 }
 
-static void list_add_size(Table *t, ListFor whom, uint64_t size)
-{
-        char text[SIZE_TEXT_MAX];
-
-        if (whom == LIST_FOR_PERSON)
-                size_format(size, text);
-        else
-                snprintf(text, sizeof(text), "%" PRIu64, size);
-        table_add(t, text, TABLE_PLAIN);
-}
-
 /* Of what the kernel does past the server nobody knows. */
 static void list_add_bytes(Table *t, ListFor whom, struct json_object *state, const char *key)
 {
         uint64_t bytes = 0;
 
         if (list_get_number(state, key, &bytes) && !list_is_set(state, "passthrough"))
-                list_add_size(t, whom, bytes);
+                table_add_size(t, bytes, whom == LIST_FOR_PERSON);
         else
                 table_add(t, NULL, TABLE_PLAIN);
 }
@@ -167,7 +155,7 @@ static void list_add_row(Table *t, const MountEntry *e, const ViewLook *look, Li
                 table_add(t, e->source, TABLE_PLAIN);
         table_add(t, look->format, TABLE_PLAIN);
         if (look->condition == VIEW_SERVING)
-                list_add_size(t, whom, look->size);
+                table_add_size(t, look->size, whom == LIST_FOR_PERSON);
         else
                 table_add(t, NULL, TABLE_PLAIN);
         table_add(t, list_is_read_only(e) ? "ro" : "rw", TABLE_PLAIN);

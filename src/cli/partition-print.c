@@ -2,7 +2,6 @@
 #include "cli/partition-print.h"
 
 #include "base/cleanup.h"
-#include "base/size.h"
 #include "cli/cli.h"
 #include "cli/table.h"
 #include "cli/text.h"
@@ -37,17 +36,6 @@ typedef enum PrintFor {
         PRINT_FOR_PROGRAM, /* bytes */
 } PrintFor;
 
-static void print_add_size(Table *t, uint64_t size, PrintFor whom)
-{
-        char text[SIZE_TEXT_MAX];
-
-        if (whom == PRINT_FOR_PERSON)
-                size_format(size, text);
-        else
-                snprintf(text, sizeof(text), "%" PRIu64, size);
-        table_add(t, text, TABLE_PLAIN);
-}
-
 static void print_add_type(Table *t, const PartitionTable *table, const Partition *p)
 {
         char code[PARTITION_CODE_MAX];
@@ -65,8 +53,8 @@ static void print_add_row(
 
         snprintf(number, sizeof(number), "%u", p->number);
         table_add(t, number, TABLE_PLAIN);
-        print_add_size(t, p->start, whom);
-        print_add_size(t, p->len, whom);
+        table_add_size(t, p->start, whom == PRINT_FOR_PERSON);
+        table_add_size(t, p->len, whom == PRINT_FOR_PERSON);
         print_add_type(t, table, p);
         table_add(t, p->bootable ? "yes" : NULL, TABLE_PLAIN);
         table_add(t, p->name, TABLE_PLAIN);
@@ -86,7 +74,7 @@ static void print_add_brief_row(Table *t,
 
         snprintf(number, sizeof(number), "%u", p->number);
         table_add(t, number, TABLE_PLAIN);
-        print_add_size(t, p->len, PRINT_FOR_PERSON);
+        table_add_size(t, p->len, true);
         print_add_type(t, table, p);
         table_add(t, p->name, TABLE_PLAIN);
         table_add(t, fs->type, TABLE_PLAIN);

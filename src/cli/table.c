@@ -2,10 +2,11 @@
 #include "cli/table.h"
 
 #include "base/cleanup.h"
+#include "base/size.h"
 #include "cli/terminal.h"
 #include "cli/text.h"
 
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,17 @@ void table_add(Table *t, const char *text, TableTint tint)
                 .width = terminal_text_width(clean),
                 .tint = tint,
         };
+}
+
+void table_add_size(Table *t, uint64_t size, bool for_person)
+{
+        char text[SIZE_TEXT_MAX];
+
+        if (for_person)
+                size_format(size, text);
+        else
+                snprintf(text, sizeof(text), "%" PRIu64, size);
+        table_add(t, text, TABLE_PLAIN);
 }
 
 /* How wide each column would be, if there were room. */

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 typedef struct TableColumn {
@@ -43,6 +44,9 @@ void table_done(Table *t);
 
 /* The next cell. NULL and "" are shown as "-". */
 void table_add(Table *t, const char *text, TableTint tint);
+
+/* A size as the next cell: with a unit for people, in bytes for programs. */
+void table_add_size(Table *t, uint64_t size, bool for_person);
 
 /* False: there was no memory for it. */
 bool table_print(const Table *t, const TableShape *shape, FILE *out);

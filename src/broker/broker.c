@@ -267,7 +267,8 @@ int broker_sync(Broker *b, Err *err)
 {
         for (size_t l = 0; l < b->count; l++) {
                 int flags = fcntl(b->layers[l].fd, F_GETFL);
-                if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+                bool is_volatile = b->overlay_is_volatile && l == b->overlay;
+                if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || is_volatile)
                         continue;
                 if (fdatasync(b->layers[l].fd) < 0)
                         return err_set(err, errno, "cannot bring %s to disk: %m",

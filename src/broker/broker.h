@@ -53,6 +53,7 @@ typedef struct Broker {
         Layer layers[BROKER_LAYERS_MAX]; /* 0: the image itself */
         size_t count;
         size_t overlay; /* which layer takes the writes in the place of the image; 0: there is none */
+        bool overlay_is_volatile; /* set by who added it: it has no name, and nothing of it is brought to disk */
         unsigned files_asked, secrets_asked;
         int refusal_code; /* why the last refusal was one; 0: there was none */
         Err refusal;

@@ -87,6 +87,7 @@ typedef struct MessageImage {
 /* Supervisor → worker, with the descriptor of a qcow2 that takes all that is written: layer 1. */
 typedef struct MessageOverlay {
         uint32_t is_new;                /* nothing is in it, and the worker makes an image of it */
+        uint32_t is_volatile;           /* it has no name and never will: nothing in it is synced */
         char path[MESSAGE_PATH_MAX];    /* or "volatile"; for xattrs and messages; never opened */
         char backing[MESSAGE_NAME_MAX]; /* what a new one calls the image */
 } MessageOverlay;

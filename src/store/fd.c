@@ -36,6 +36,7 @@ typedef struct FdStore {
         int fd;
         bool is_device;
         bool writable;
+        bool is_volatile;
         uint64_t device_size;
 
         atomic_bool cannot_tell; /* whether a read would wait for the disk */
@@ -139,7 +140,7 @@ static int fd_write(Store *s, const void *buf, size_t len, uint64_t pos)
         bool waited = fd_now() - began > FD_WAIT_NS;
         if (waited != atomic_load_explicit(&f->writes_wait, memory_order_relaxed))
                 atomic_store_explicit(&f->writes_wait, waited, memory_order_relaxed);
-        if (len >= FD_PUSH_MIN)
+        if (len >= FD_PUSH_MIN && !f->is_volatile)
                 fd_push(f, pos - len, len);
         return 0;
 }
@@ -180,7 +181,7 @@ static int fd_sync(Store *s)
 {
         FdStore *f = fd_store(s);
 
-        if (!f->writable)
+        if (!f->writable || f->is_volatile)
                 return 0;
         int r;
         blocking_begin();
@@ -351,7 +352,8 @@ int store_open_fd(int fd, StoreMode mode, Store **ret, Err *err)
                 .store.ops = &fd_ops,
                 .fd = fd,
                 .is_device = S_ISBLK(st.st_mode),
-                .writable = mode == STORE_WRITABLE,
+                .writable = mode != STORE_READ_ONLY,
+                .is_volatile = mode == STORE_VOLATILE,
                 .device_size = device_size,
         };
         if (f->writable)

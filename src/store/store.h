@@ -58,6 +58,7 @@ struct Store {
 typedef enum StoreMode {
         STORE_READ_ONLY,
         STORE_WRITABLE,
+        STORE_VOLATILE, /* writable, and nobody finds it after a crash: nothing is ever sent to the disk, and a sync does nothing */
 } StoreMode;
 
 /* A regular file or block device that is open already. Takes `fd` on success only. Anything else than these

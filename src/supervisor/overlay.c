@@ -139,6 +139,7 @@ int overlay_open(const Config *c, PathRule rule, Broker *image, Overlay *ret, Er
                 r = overlay_open_kept(c, rule, image, &o, &fd, err);
         if (r >= 0)
                 r = broker_add_overlay(image, fd, c->overlay, err);
+        image->overlay_is_volatile = config_overlay_is_volatile(c);
         if (r < 0) {
                 overlay_done(&o);
                 return err_prefix(err, r, "overlay %s", c->overlay);
@@ -163,7 +164,11 @@ int overlay_describe(const Overlay *o, const Config *c, const Broker *image, Mes
         const char *name = overlay_name_image(c, image);
         MessageOverlay *overlay = &ret->overlay;
 
-        *ret = (Message){ .kind = MESSAGE_OVERLAY, .overlay.is_new = o->is_new };
+        *ret = (Message){
+                .kind = MESSAGE_OVERLAY,
+                .overlay.is_new = o->is_new,
+                .overlay.is_volatile = image->overlay_is_volatile,
+        };
         if (strlen(name) >= sizeof(overlay->backing))
                 return err_set(err, ENAMETOOLONG,
                                "overlay %s: the image's path has %zu bytes, and a qcow2 can name "

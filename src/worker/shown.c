@@ -48,7 +48,8 @@ static int shown_receive_overlay(Shown *s, int channel, Err *err)
                 return err_set(err, EPROTO, "message %u came where %u was expected", m.kind,
                                MESSAGE_OVERLAY);
         s->overlay = m.overlay;
-        r = store_open_fd(fd, STORE_WRITABLE, &s->over, err);
+        r = store_open_fd(fd, s->overlay.is_volatile ? STORE_VOLATILE : STORE_WRITABLE, &s->over,
+                          err);
         if (r < 0)
                 return err_prefix(err, r, "overlay %s", s->overlay.path);
         fd_take(&fd);

@@ -80,6 +80,33 @@ for kind in raw chain parts qcow2 vmdk vhdx vdi qed log; do
     equal "$image under a volatile overlay" "$(fingerprint $image)" "$before"
 done
 
+# syncs OVERLAY: how often worker and supervisor sync anything, from a write with an fsync to the end of the view.
+syncs()
+{
+    local pid worker tracer
+    up view --overlay="$1" disk.qcow2 mp
+    pid=$(pid_of view) worker=$(worker_of "$(pid_of view)")
+    strace -f -qq -e trace=fdatasync,fsync,sync_file_range -o trace -p "$worker" -p "$pid" &
+    tracer=$!
+    wait_until 20 grep -q TracerPid:.*[1-9] "/proc/$worker/status"
+    wait_until 20 grep -q TracerPid:.*[1-9] "/proc/$pid/status"
+    dd if=disk.raw of=mp bs=1M count=2 conv=notrunc,fsync status=none
+    down view
+    wait "$tracer" || true
+    # How often a file was synced, and not that the view was: the supervisor has a child do that.
+    SYNCS=$(grep -c 'fdatasync(\|sync_file_range(' trace || true)
+}
+
+step "a volatile overlay is not synced, a kept one is"
+if command -v strace >/dev/null; then
+    syncs syncs.over
+    ((SYNCS > 1)) || fail "a kept overlay was synced $SYNCS times"
+    syncs volatile
+    equal "syncs of a volatile overlay" "$SYNCS" 0
+else
+    echo "   left out: strace is missing"
+fi
+
 step "a file by its permissions, and by no other name"
 equal "mode" "$(stat -c %a raw.over)" 600
 equal "names in the folder that nobody gave" "$(find . -name '.rawview*' | wc -l)" 0

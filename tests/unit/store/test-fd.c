@@ -13,12 +13,22 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include <cmocka.h>
 
 #include "../fd-count.h"
 #include "dirty-pages.h"
+
+/* How often the store has asked the kernel for a sync, which this stands for. */
+static unsigned syncs;
+
+int fdatasync(int fd)
+{
+        syncs++;
+        return (int)syscall(SYS_fdatasync, fd);
+}
 
 enum {
         KIB = 1024,
@@ -372,6 +382,27 @@ static void test_long_writes_go_on_to_the_disk(void **state)
         assert_filled(s, 'b', MIB, 0);
 }
 
+/* What nobody can find after a crash need not be on the disk before it. */
+static void test_what_is_volatile_is_never_synced(void **state)
+{
+        int kept = open_file(), fd = open_file();
+        _cleanup_store_ Store *s = open_store(kept, STORE_WRITABLE);
+        _cleanup_store_ Store *v = open_store(fd, STORE_VOLATILE);
+
+        syncs = 0;
+        write_filled(s, 'a', MIB, 0);
+        assert_int_equal(store_sync(s), 0);
+        assert_int_equal(syncs, 1);
+        write_filled(v, 'b', MIB, 0);
+        assert_int_equal(store_sync(v), 0);
+        assert_int_equal(syncs, 1);
+        assert_filled(v, 'b', MIB, 0);
+        assert_int_equal(store_set_size(v, 2 * MIB), 0);
+        assert_int_equal(store_sync(v), 0);
+        assert_int_equal(syncs, 1);
+        assert_int_equal(size_of(v), 2 * MIB);
+}
+
 static void count_wait(void *arg)
 {
         (*(unsigned *)arg)++;
@@ -412,6 +443,7 @@ int main(void)
                 cmocka_unit_test(test_padded_reads_end_in_zeroes),
                 cmocka_unit_test(test_writing_past_the_end_grows),
                 cmocka_unit_test(test_long_writes_go_on_to_the_disk),
+                cmocka_unit_test(test_what_is_volatile_is_never_synced),
                 cmocka_unit_test(test_sizes_that_no_file_has),
                 cmocka_unit_test(test_a_huge_sparse_file_is_a_size_like_any),
                 cmocka_unit_test(test_a_file_too_long_is_refused),

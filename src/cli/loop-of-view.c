@@ -2,14 +2,15 @@
 #include "cli/loop-of-view.h"
 
 #include "base/cleanup.h"
+#include "base/loop-device.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
@@ -28,15 +29,13 @@ static bool loop_read(const char *path, char *ret, size_t size)
         return true;
 }
 
-/* By its path alone: asking the device would ask the view. The kernel ends it with a newline. */
+/* By its path alone: asking the device would ask the view. */
 static bool loop_is_over(const char *name, const char *path)
 {
-        char file[300], backing[PATH_MAX + 2];
-        size_t len = strlen(path);
+        _cleanup_free_ char *backing = NULL;
 
-        snprintf(file, sizeof(file), "/sys/block/%s/loop/backing_file", name);
-        return loop_read(file, backing, sizeof(backing)) && strncmp(backing, path, len) == 0 &&
-               strcmp(backing + len, "\n") == 0;
+        return loop_device_read_path("/sys/block", name, &backing, NULL) >= 0 &&
+               strcmp(backing, path) == 0;
 }
 
 /* The service's process has locked the node, and the kernel tells who that is. One of anybody else's is left alone. */
@@ -95,7 +94,7 @@ int loop_of_view_release(const MountEntry *view, int limit_ms, Err *err)
         int found = 0;
 
         while (devices && (e = readdir(devices))) {
-                if (strncmp(e->d_name, "loop", 4) != 0 || !loop_is_over(e->d_name, view->target))
+                if (!loop_is_over(e->d_name, view->target))
                         continue;
                 int r = loop_release(e->d_name, limit_ms, err);
                 if (r < 0)

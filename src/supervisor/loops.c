@@ -2,11 +2,13 @@
 #include "supervisor/loops.h"
 
 #include "base/cleanup.h"
+#include "base/loop-device.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The first line, without its end. */
@@ -90,20 +92,19 @@ static void loops_find_users(Loop *l, const MountTable *table, const char *folde
 void loops_find(const char *sys, const MountTable *table, const char *path, Loops *ret)
 {
         _cleanup_dir_ DIR *devices = opendir(sys);
-        char folder[PATH_MAX], backing[PATH_MAX];
+        char folder[PATH_MAX];
         struct dirent *e;
 
         *ret = (Loops){ .count = 0 };
         while (devices && ret->count < LOOPS_MAX && (e = readdir(devices))) {
+                _cleanup_free_ char *backing = NULL;
                 Loop l = { .in_use = false };
 
-                if (strncmp(e->d_name, "loop", 4) != 0 || strlen(e->d_name) >= sizeof(l.name))
-                        continue;
-                snprintf(folder, sizeof(folder), "%s/%s", sys, e->d_name);
-                if (!loops_read(folder, "loop/backing_file", backing, sizeof(backing)) ||
+                if (loop_device_read_path(sys, e->d_name, &backing, NULL) < 0 ||
                     strcmp(backing, path) != 0)
                         continue;
-                memcpy(l.name, e->d_name, strlen(e->d_name));
+                snprintf(folder, sizeof(folder), "%s/%s", sys, e->d_name);
+                snprintf(l.name, sizeof(l.name), "%.*s", (int)sizeof(l.name) - 1, e->d_name);
                 loops_find_users(&l, table, folder);
                 ret->list[ret->count++] = l;
         }

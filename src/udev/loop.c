@@ -3,58 +3,22 @@
 
 #include "base/attempt.h"
 #include "base/cleanup.h"
+#include "base/loop-device.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 enum {
-        LOOP_NAME_MAX = 16,
-        /* No attribute in sysfs is longer than a page. */
-        LOOP_ATTRIBUTE_MAX = 65536,
         LOOP_ASK_MS = 5000,
 };
 
-static bool loop_name_is_good(const char *name)
-{
-        size_t len = strlen(name);
-
-        return len > 4 && len < LOOP_NAME_MAX && strncmp(name, "loop", 4) == 0 &&
-               strspn(name + 4, "0123456789") == len - 4;
-}
-
-int loop_backing_path(const char *folder, const char *name, char **ret, Err *err)
-{
-        char path[256];
-
-        if (!loop_name_is_good(name))
-                return err_set(err, EINVAL, "'%s' is no name of a loop device", name);
-        snprintf(path, sizeof(path), "%s/%s/loop/backing_file", folder, name);
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return err_set(err, errno, "%s: %m", path);
-        _cleanup_free_ char *text = calloc(1, LOOP_ATTRIBUTE_MAX);
-        if (!text)
-                return err_set(err, ENOMEM, "out of memory");
-        ssize_t n = read(fd, text, LOOP_ATTRIBUTE_MAX - 1);
-        if (n < 0)
-                return err_set(err, errno, "%s: %m", path);
-        /* The kernel ends the path with a newline; one inside belongs to the name of a file. */
-        if (n < 2 || text[n - 1] != '\n' || text[0] != '/')
-                return err_set(err, EBADMSG, "%s: no absolute path", path);
-        text[n - 1] = '\0';
-        *ret = TAKE(text);
-        return 0;
-}
-
 static int loop_ask(const void *name, int folder, void *result)
 {
-        char path[LOOP_NAME_MAX + 8];
+        char path[32];
         struct loop_info64 info = { 0 };
 
         snprintf(path, sizeof(path), "/dev/%s", (const char *)name);
@@ -72,7 +36,7 @@ int loop_backing_device(const char *name, dev_t *ret, Err *err)
 {
         Attempt a;
 
-        if (!loop_name_is_good(name))
+        if (!loop_device_is_name(name))
                 return err_set(err, EINVAL, "'%s' is no name of a loop device", name);
         int r = attempt_start(loop_ask, name, -1, sizeof(*ret), &a);
         if (r >= 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What lies below a loop device. One thread.
+ * What a loop device itself says of the file below it. One thread.
  */
 #pragma once
 
@@ -8,10 +8,7 @@
 
 #include <sys/types.h>
 
-/* The path of the file, as the kernel calls it, by sysfs alone: nothing asks the file's own file system. `folder` is
- * /sys/class/block, `name` "loop0", and anything else is EINVAL. ENOENT: nothing is attached. free() it. */
-int loop_backing_path(const char *folder, const char *name, char **ret, Err *err);
-
-/* The number of the file system that the file lies in, which no server of one can make up. The kernel may ask that server for
+/* The number of the file system that the file lies in, which no server of one can make up. `name` is "loop0", and anything else
+ * is EINVAL. The kernel may ask that server for
  * the file's attributes, and a server may hang: ETIMEDOUT after some seconds. */
 int loop_backing_device(const char *name, dev_t *ret, Err *err);

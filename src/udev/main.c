@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/inherited.h"
 #include "base/log.h"
+#include "base/loop-device.h"
 #include "udev/loop.h"
 #include "udev/view-name.h"
 
@@ -19,7 +20,7 @@ static int main_find(const char *loop, char name[VIEW_NAME_MAX + 1], Err *err)
         _cleanup_mount_table_ MountTable table = { 0 };
         dev_t device = 0;
 
-        int r = loop_backing_path("/sys/class/block", loop, &path, err);
+        int r = loop_device_read_path("/sys/class/block", loop, &path, err);
         if (r >= 0)
                 r = mount_table_read(&table, err);
         if (r < 0)

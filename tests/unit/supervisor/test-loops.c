@@ -77,6 +77,8 @@ static void test_devices_over_the_view_and_their_users(void **state)
                 { "loop8/dev", "7:8\n" },
                 { "loop9/dev", "7:9\n" },
                 { "sda/loop/backing_file", "/run/rawview/web\n" },
+                /* A newline inside belongs to the name. */
+                { "loop10/loop/backing_file", "/run/rawview/web\nsite\n" },
         };
         char *text = strdup(mounts), command[64];
         MountTable table;
@@ -93,6 +95,9 @@ static void test_devices_over_the_view_and_their_users(void **state)
                 assert_string_equal(l->user, expected[i].user);
                 assert_int_equal(l->in_use, expected[i].user[0] != '\0');
         }
+        loops_find(root, &table, "/run/rawview/web\nsite", &loops);
+        assert_int_equal(loops.count, 1);
+        assert_string_equal(loops.list[0].name, "loop10");
         loops_find("/tmp/rawview-no-such-folder", &table, "/run/rawview/web", &loops);
         assert_int_equal(loops.count, 0);
         mount_table_done(&table);

@@ -3,7 +3,7 @@
 """text.py ROOT: what every text file owes its reader.
 
 An SPDX line first (after #! in scripts, after #compdef for zsh and after <?xml; prose, man pages, files that have no comments, and what of debian/ is no script are free of it),
-no word that marks something as unfinished, no path that exists on one machine only, no tabs (but in makefiles) or blanks at line ends in
+no word that marks something as unfinished, nothing that a merge has left, no path that exists on one machine only, no tabs (but in makefiles) or blanks at line ends in
 code.
 """
 import os
@@ -21,6 +21,7 @@ DEBIAN = re.compile(r"^debian/")
 # Put together from halves, so that this file does not complain of itself.
 ELSEWHERE = ["../" + "shared", "/wo" + "rk/", "/tmp/" + "wt/"]
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|for n" + r"ow|HA" + r"CK)\b")
+MERGE = re.compile(r"(<{7}|>{7}|\|{7}) ")
 CODE = (".c", ".h", ".py", ".sh", ".build", ".in")
 
 
@@ -35,6 +36,8 @@ def complain(name, text):
         for word in ELSEWHERE:
             if word in line:
                 yield f"{name}:{i}: names {word}, which only one machine has"
+        if MERGE.match(line):
+            yield f"{name}:{i}: a conflict of a merge"
         code = name.endswith(CODE) or lines[0].startswith("#!")
         if code and line != line.rstrip():
             yield f"{name}:{i}: blanks at the end of the line"
@@ -72,7 +75,7 @@ def self_test():
         "c.h": f"/* {SPDX} */\n/* see {ELSEWHERE[0]}/x */ \n\tint a;",
         "d.py": f"# {SPDX}\n# TO" + "DO\n",
         "debian/tests/x": "#!/bin/sh\n",
-        "e.md": "look at " + ELSEWHERE[1] + "main\n",
+        "e.md": "look at " + ELSEWHERE[1] + "main\n" + ">" * 7 + " 3bc3afc\n",
     }) as root:
         tree.expect(
             check(root),
@@ -85,6 +88,7 @@ def self_test():
             "d.py:2: says",
             "debian/tests/x: line 2 should be",
             "e.md:1: names",
+            "e.md:2: a conflict",
         )
 
 

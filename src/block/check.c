@@ -21,7 +21,8 @@ static int node_check_allowed(const Node *n, CheckReport *report)
         return 0;
 }
 
-int node_check(Node *n, CheckReport *report)
+/* What the caller wants stays. */
+static void check_forget(CheckReport *report)
 {
         *report = (CheckReport){
                 .repair = report->repair,
@@ -30,6 +31,11 @@ int node_check(Node *n, CheckReport *report)
                 .progress = report->progress,
                 .listener = report->listener,
         };
+}
+
+int node_check(Node *n, CheckReport *report)
+{
+        check_forget(report);
         int r = node_check_allowed(n, report);
         if (r < 0)
                 return r;
@@ -51,7 +57,7 @@ __attribute__((format(printf, 2, 0))) static void check_tell_list(CheckReport *r
 {
         char text[512];
 
-        if (!report->tell)
+        if (!report->tell || report->quiet)
                 return;
         vsnprintf(text, sizeof(text), fmt, args);
         report->tell(report->arg, text);
@@ -84,6 +90,17 @@ void check_tell(CheckReport *report, const char *fmt, ...)
         va_start(args, fmt);
         check_tell_list(report, fmt, args);
         va_end(args);
+}
+
+void check_begin_again(CheckReport *report)
+{
+        check_forget(report);
+        report->quiet = true;
+}
+
+void check_end_again(CheckReport *report)
+{
+        report->quiet = false;
 }
 
 void check_begin_pass(CheckReport *report, const char *pass, uint64_t whole)

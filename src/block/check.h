@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "block/format.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum CheckRepair {
@@ -25,6 +26,7 @@ struct CheckReport {
         /* Gets one sentence for each finding, without a newline, valid during the call. NULL: nobody listens. */
         void (*tell)(void *arg, const char *text);
         void *arg;
+        bool quiet; /* see check_begin_again() */
         /* Hears now and then how far one pass over the tables has come; a repair makes several. Called once for each table or
          * so: the listener looks at the clock. NULL: nobody listens. */
         void (*progress)(void *listener, const char *pass, uint64_t done, uint64_t whole);
@@ -63,6 +65,11 @@ void check_begin_part(CheckReport *report, uint64_t base);
 
 /* For drivers: so many steps of the part have been made. */
 void check_step(const CheckReport *report, uint64_t done);
+
+/* For drivers, after a repair: what was found is forgotten, and what is found until check_end_again() is counted and not told,
+ * since it has been told. The report's findings are those that are left then. */
+void check_begin_again(CheckReport *report);
+void check_end_again(CheckReport *report);
 
 /* For drivers: a sentence that counts nothing. */
 void check_tell(CheckReport *report, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -57,17 +57,11 @@ static int parallels_look(FlatCheck *c)
         return 0;
 }
 
-/* The findings in the report are those that are left. */
 static int parallels_look_again(FlatCheck *c)
 {
-        CheckReport *report = c->report, again = { .repair = report->repair };
-
-        c->report = &again;
+        check_begin_again(c->report);
         int r = parallels_look(c);
-        c->report = report;
-        again.tell = report->tell;
-        again.arg = report->arg;
-        *report = again;
+        check_end_again(c->report);
         return r;
 }
 

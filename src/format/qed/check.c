@@ -273,17 +273,11 @@ static int qed_check_look(QedCheck *c)
         return 0;
 }
 
-/* Looks again, and tells nobody: it has been told. */
 static int qed_check_look_again(QedCheck *c)
 {
-        CheckReport *report = c->report;
-        void (*tell)(void *arg, const char *text) = report->tell;
-
-        report->corruptions = report->leaks = 0;
-        report->allocated_clusters = report->fragmented_clusters = 0;
-        report->tell = NULL;
+        check_begin_again(c->report);
         int r = qed_check_look(c);
-        report->tell = tell;
+        check_end_again(c->report);
         return r;
 }
 

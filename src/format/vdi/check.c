@@ -35,17 +35,11 @@ static int vdi_check_look(FlatCheck *c, uint32_t allocated)
         return 0;
 }
 
-/* The findings in the report are those that are left. */
 static int vdi_look_again(FlatCheck *c, uint32_t allocated)
 {
-        CheckReport *report = c->report, again = { .repair = report->repair };
-
-        c->report = &again;
+        check_begin_again(c->report);
         int r = vdi_check_look(c, allocated);
-        c->report = report;
-        again.tell = report->tell;
-        again.arg = report->arg;
-        *report = again;
+        check_end_again(c->report);
         return r;
 }
 

@@ -161,6 +161,42 @@ static void test_what_a_repair_has_left(void **state)
                 "`rawview check` lists them");
 }
 
+static void heard(void *listener, const char *pass, uint64_t done, uint64_t whole)
+{
+        ++*(unsigned *)listener;
+}
+
+static void test_looking_again(void **state)
+{
+        unsigned steps = 0;
+        Told t = { .count = 0 };
+        CheckReport report = {
+                .repair = CHECK_REPAIR_ALL,
+                .tell = told,
+                .arg = &t,
+                .progress = heard,
+                .listener = &steps,
+        };
+
+        check_corruption(&report, "one");
+        check_leak(&report, "two");
+        check_begin_again(&report);
+        check_begin_pass(&report, "checking", 2);
+        check_step(&report, 1);
+        check_leak(&report, "three");
+        check_end_again(&report);
+        assert_int_equal(report.corruptions, 0);
+        assert_int_equal(report.leaks, 1);
+        assert_string_equal(t.text, "one;two;");
+        assert_int_equal(report.repair, CHECK_REPAIR_ALL);
+
+        check_begin_pass(&report, "repairing", 2);
+        check_step(&report, 1);
+        assert_int_equal(steps, 2);
+        check_tell(&report, "four");
+        assert_string_equal(t.text, "one;two;four;");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -168,6 +204,7 @@ int main(void)
                 cmocka_unit_test(test_who_may_repair),
                 cmocka_unit_test(test_what_cannot_be_completed),
                 cmocka_unit_test(test_what_a_repair_has_left),
+                cmocka_unit_test(test_looking_again),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

@@ -265,22 +265,11 @@ static int qcow2_rebuild(Qcow2Check *c)
         return qcow2_name_table(c);
 }
 
-/* Looks again without a word. The report's findings are the new ones then. */
 static int qcow2_look_again(Qcow2Check *c)
 {
-        CheckReport *report = c->report;
-        CheckReport again = {
-                .repair = report->repair,
-                .progress = report->progress,
-                .listener = report->listener,
-        };
-
-        c->report = &again;
+        check_begin_again(c->report);
         int r = qcow2_check_look(c);
-        c->report = report;
-        again.tell = report->tell;
-        again.arg = report->arg;
-        *report = again;
+        check_end_again(c->report);
         return r;
 }
 

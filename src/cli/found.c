@@ -9,6 +9,7 @@
 #include "cli/view-look.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,31 +36,34 @@ static bool found_get(const char *view, Found *ret)
         return true;
 }
 
-void found_tell(const char *image, const char *view, bool has_loop)
+void found_tell(const FoundView *view)
 {
-        const char *sudo = geteuid() == 0 ? "" : "sudo ";
-        _cleanup_free_ char *name = text_printable(image);
-        _cleanup_free_ char *word = text_shell_word(view);
+        _cleanup_free_ char *name = text_printable(view->image),
+                            *word = text_shell_word(view->path), *disk = NULL;
+        PartitionListView list = {
+                .word = word,
+                .is_folder = view->is_folder,
+                .by_root = geteuid() == 0,
+        };
         char size[SIZE_TEXT_MAX];
         Found found = { false };
         ViewLook look;
 
-        view_look_in(-1, view, &look);
-        if (look.condition != VIEW_SERVING || !found_get(view, &found) || !name)
+        if (asprintf(&disk, "%s%s", view->path, view->is_folder ? "/disk" : "") < 0)
+                disk = NULL;
+        if (!name || !disk)
+                return;
+        view_look_in(-1, disk, &look);
+        if (look.condition != VIEW_SERVING || !found_get(view->path, &found))
                 return;
         fprintf(stderr, "%s: %s, %s, %s\n", name, look.format, size_format(look.size, size),
                 found.writable ? "writable" : "read-only");
-        bool has_partitions = partition_list_tell(view);
+        partition_list_tell(disk, &list);
         /* A name that cannot be typed is nothing to tell what to do with. */
         if (!word)
                 return;
-        fprintf(stderr, "\nLook at it:      fdisk -l %s\n", word);
-        if (has_partitions)
-                fprintf(stderr,
-                        "One partition:   touch part && rawview --partition=NUMBER %s part\n",
-                        word);
-        if (found.root_may && !has_loop)
-                fprintf(stderr, "Block devices:   %slosetup --find --show --partscan%s %s\n", sudo,
-                        found.writable ? "" : " --read-only", word);
+        if (found.root_may && !view->has_loop && !view->is_folder)
+                fprintf(stderr, "Block devices:   %slosetup --find --show --partscan%s %s\n",
+                        list.by_root ? "" : "sudo ", found.writable ? "" : " --read-only", word);
         fprintf(stderr, "End it:          rawview umount %s\n", word);
 }

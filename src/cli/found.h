@@ -6,5 +6,12 @@
 
 #include <stdbool.h>
 
-/* On stderr. `image` is as the person has named it; `has_loop`: a loop device was attached, and its nodes were printed. */
-void found_tell(const char *image, const char *view, bool has_loop);
+typedef struct FoundView {
+        const char *image; /* as the person has named it */
+        const char *path;
+        bool is_folder; /* of the disk and its partitions */
+        bool has_loop;  /* a loop device was attached, and its nodes were printed */
+} FoundView;
+
+/* On stderr. */
+void found_tell(const FoundView *view);

@@ -246,18 +246,6 @@ int mount_request_take_paths(MountRequest *m, const char *image, const char *mou
         return status;
 }
 
-static void mount_request_tell(const MountRequest *m)
-{
-        _cleanup_free_ char *disk = NULL;
-
-        if (!m->config.partitions)
-                found_tell(m->image, m->command.view, m->config.loop);
-        else if (asprintf(&disk, "%s/disk", m->command.view) < 0)
-                disk = NULL;
-        if (disk)
-                partition_list_tell(disk);
-}
-
 int mount_request_run(MountRequest *m, bool foreground)
 {
         int status = daemon_add(&m->command, m->for_mount ? "--for-mount" : "--for-command");
@@ -270,6 +258,11 @@ int mount_request_run(MountRequest *m, bool foreground)
         if (status != CLI_OK)
                 mount_request_leave_place(m);
         else if (!m->for_mount && !m->quiet && m->command.view && isatty(STDERR_FILENO))
-                mount_request_tell(m);
+                found_tell(&(FoundView){
+                        .image = m->image,
+                        .path = m->command.view,
+                        .is_folder = m->config.partitions,
+                        .has_loop = m->config.loop,
+                });
         return status;
 }

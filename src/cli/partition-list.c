@@ -8,6 +8,7 @@
 #include "broker/user.h"
 #include "cli/cli.h"
 #include "cli/confined.h"
+#include "cli/next-steps.h"
 #include "cli/partition-print.h"
 #include "cli/terminal.h"
 
@@ -85,7 +86,10 @@ int partition_list_show(const PartitionListRequest *request, const PartitionSour
                 log_line(LOG_LEVEL_WARNING, "%s: %s", request->file, table->damage);
         if (raw >= 0)
                 partition_list_find(table, raw, source->size, facts);
-        return partition_print(request, table, facts);
+        r = partition_print(request, table, facts);
+        if (r == CLI_OK && request->view)
+                next_steps_tell(request->view, table, facts);
+        return r;
 }
 
 static int partition_list_read(void *arg, void *buf, size_t len, uint64_t off)
@@ -152,11 +156,16 @@ int partition_list_run(const PartitionListRequest *request, int fd)
         return confined_run(&task);
 }
 
-bool partition_list_tell(const char *view)
+void partition_list_tell(const char *disk, const PartitionListView *view)
 {
-        PartitionListRequest request = { .file = view, .form = PARTITION_LIST_BRIEF };
-        _cleanup_close_ int fd = open(view, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        PartitionListRequest request = {
+                .file = disk,
+                .form = PARTITION_LIST_BRIEF,
+                .view = view->word ? view : NULL,
+        };
+        _cleanup_close_ int fd = open(disk, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
         partition_list_look(&request);
-        return fd >= 0 && partition_list_run(&request, fd) == CLI_OK;
+        if (fd >= 0)
+                (void)partition_list_run(&request, fd);
 }

@@ -17,15 +17,18 @@ typedef enum PartitionListForm {
         PARTITION_LIST_BRIEF, /* the few columns that a person wants to see of a new view, on stderr */
 } PartitionListForm;
 
-enum {
-        /* What is returned for PARTITION_LIST_BRIEF instead of CLI_OK where there is no partition. */
-        PARTITION_LIST_NONE = 3,
-};
+/* A view that a person has just been given. */
+typedef struct PartitionListView {
+        const char *word; /* its path, as a shell wants it; NULL: it cannot be typed */
+        bool is_folder;   /* of the disk and its partitions */
+        bool by_root;     /* root will type, or somebody who may do less */
+} PartitionListView;
 
 typedef struct PartitionListRequest {
         const char *file; /* for people, and for the names of partitions in JSON */
         PartitionListForm form;
         bool no_legend, require_sandbox;
+        const PartitionListView *view; /* what can be typed next is told, too; NULL: it is not */
         /* Where it goes, which the child cannot find out; partition_list_look() fills these in. */
         TableShape shape;
         bool is_for_person; /* sizes with units, not bytes */
@@ -38,8 +41,9 @@ void partition_list_look(PartitionListRequest *request);
  * said. */
 int partition_list_run(const PartitionListRequest *request, int fd);
 
-/* The same of the view at this path, in brief and on stderr: nothing at all when the view cannot be opened. Are there partitions? */
-bool partition_list_tell(const char *view);
+/* The same of the disk that is shown at this path, in brief and on stderr: nothing at all when it cannot be opened. It is `view`, or in
+ * there. */
+void partition_list_tell(const char *disk, const PartitionListView *view);
 
 /* For who is the confined child already. `raw` has the bytes that `source` gives, for file systems; -1: nobody has. */
 int partition_list_show(const PartitionListRequest *request,

@@ -117,7 +117,7 @@ static int print_table(const PartitionListRequest *request,
 
         if (t->count == 0) {
                 print_nothing(request, t, &facts->disk, request->is_for_person ? out : stderr);
-                return cli_end(brief ? (int)PARTITION_LIST_NONE : CLI_OK);
+                return cli_end(CLI_OK);
         }
         for (size_t i = 0; i < t->count; i++)
                 if (brief)

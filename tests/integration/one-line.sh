@@ -3,7 +3,7 @@
 # `rawview IMAGE` and nothing more: over itself, or in the run-time folder where that cannot be; what a person is told; and its end
 # by the image's name.
 . "$(dirname "$0")/lib.sh"
-need mkfs.ext4 sfdisk
+need mkfs.ext4 sfdisk fuse2fs fusermount3
 make_programs
 export TERM=xterm
 
@@ -33,8 +33,8 @@ qemu-img convert -f raw -O qcow2 raw images/web.qcow2
 chmod 444 images/web.qcow2
 as-user qemu-img convert -f raw -O vmdk raw images/mine.vmdk
 truncate -s 8M parts.raw
-printf 'start=2048, size=4096, type=83\nstart=8192, type=7\n' | sfdisk -q --label dos parts.raw
-mkfs.ext4 -q -L known -E offset=1048576 parts.raw 2M
+printf 'start=2048, size=4096, type=7\nstart=8192, size=4096, type=83\n' | sfdisk -q --label dos parts.raw
+mkfs.ext4 -q -L known -E offset=4194304 parts.raw 2M
 as-user qemu-img convert -f raw -O qcow2 parts.raw images/parts.qcow2
 cd images
 
@@ -122,17 +122,50 @@ fi
 
 step "a person is told what there is and what to type"
 on_terminal as-user rawview parts.qcow2
-grep -qE '^ *1 +2M +.*ext4 +known' screen || fail "no partitions: $(cat -v screen)"
-# The lines with what to type are typed.
+grep -qE '^ *2 +2M +.*ext4 +known' screen || fail "no partitions: $(cat -v screen)"
+# The lines with what to type are typed, in a folder with nothing in it.
+type_line()
+{
+    local line
+    line=$(sed -n "s/^$1: *//p" "$W/images/screen")
+    [[ -n $line ]] || fail "no line '$1': $(cat -v "$W/images/screen")"
+    as-user bash -euc "$line"
+}
+see_files()
+{
+    type_line 'Its files'
+    as-user test -d files/lost+found || fail "no files: $(as-user ls -la files)"
+    as-user fusermount3 -u files
+    wait_until 20 bash -c "! pgrep -u $USER_ID -x fuse2fs >/dev/null"
+}
 (
     cd "$XDG_RUNTIME_DIR"
-    command=$(sed -n 's/^One partition: *touch part && //p' "$W/images/screen")
-    as-user touch part
-    eval "as-user ${command/NUMBER/1}" >"$W/out"
-    as-user cmp --ignore-initial=0:1048576 --bytes=2097152 part "$W/parts.raw"
+    type_line 'One partition' >"$W/out" 2>"$W/err"
+    [[ ! -s $W/err ]] || fail "what a view shows is raw: $(cat "$W/err")"
+    as-user cmp --ignore-initial=0:4194304 --bytes=2097152 part "$W/parts.raw"
+    see_files
     as-user rawview umount part
-    eval "as-user $(sed -n 's/^End it: *//p' "$W/images/screen")"
+    type_line 'Look at it' | grep -q 'HPFS/NTFS' || fail "nothing to see of the disk"
+    type_line 'End it'
 )
+no_mount_left
+on_terminal as-user rawview --partitions parts.qcow2
+grep -qx "parts.qcow2: qcow2, 8M, read-only" screen || fail "$(cat -v screen)"
+(
+    cd "$XDG_RUNTIME_DIR"
+    ! grep -q '^One partition' "$W/images/screen" || fail "they are all there"
+    type_line 'Look at it' | grep -q 'HPFS/NTFS' || fail "nothing to see of the disk"
+    see_files
+    type_line 'End it'
+)
+no_mount_left
+step "nothing is told to type of what is not there, and root mounts otherwise"
+on_terminal as-user rawview --partition=1 parts.qcow2
+! grep -qE '^(One partition|Its files)' screen || fail "of an empty partition: $(cat -v screen)"
+as-user rawview umount --all
+on_terminal "$RAWVIEW" --partition=2 parts.qcow2
+grep -qE "^Its files: +mkdir -p files && mount -o ro $PWD/parts.qcow2 files" screen || fail "$(cat -v screen)"
+"$RAWVIEW" umount parts.qcow2
 no_mount_left
 on_terminal as-user rawview mine.vmdk
 equal "the first line" "$(head -n1 screen)" "$PWD/mine.vmdk"

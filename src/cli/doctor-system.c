@@ -14,14 +14,10 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 enum {
-        LANDLOCK_ASK_VERSION = 1,  /* LANDLOCK_CREATE_RULESET_VERSION */
-        DENIALS_LOOKED_AT = 20000, /* messages of the kernel */
-        DENIALS_AGE_SEC = 3600,
-        DENIALS_SHOWN = 3,
+        LANDLOCK_ASK_VERSION = 1, /* LANDLOCK_CREATE_RULESET_VERSION */
 };
 
 typedef struct KernelFeature {
@@ -127,76 +123,9 @@ static void system_look_at_folder(Doctor *d)
                 doctor_say(d, DOCTOR_OK, folder, NULL, "has room for mount points");
 }
 
-/* The field of a message that begins with `word`, in quotes, or "". */
-static void denial_get(const char *text, const char *word, char ret[128])
-{
-        const char *at = strstr(text, word);
-
-        ret[0] = '\0';
-        if (!at)
-                return;
-        at += strlen(word);
-        snprintf(ret, 128, "%.*s", (int)strcspn(at, "\""), at);
-}
-
-static bool denial_say(Doctor *d, const char *text)
-{
-        bool ours = strstr(text, "rawview") || strstr(text, "fusermount3");
-        char operation[128], name[128], profile[128];
-
-        if (!ours)
-                return false;
-        if (strstr(text, "apparmor=\"DENIED\"")) {
-                denial_get(text, "operation=\"", operation);
-                denial_get(text, " name=\"", name);
-                denial_get(text, "profile=\"", profile);
-                doctor_say(d, DOCTOR_BAD, "AppArmor",
-                           "a line for it in /etc/apparmor.d/local/rawview, then: apparmor_parser "
-                           "-r /etc/apparmor.d/rawview",
-                           "has refused %s of %s within the last hour, by the profile %s",
-                           operation, name[0] ? name : "something", profile);
-                return true;
-        }
-        if (!strstr(text, "avc:") || !strstr(text, "denied"))
-                return false;
-        doctor_say(d, DOCTOR_BAD, "SELinux", "ausearch -m avc -ts recent | audit2allow",
-                   "has refused something within the last hour: %.300s", text);
-        return true;
-}
-
-/* What the kernel has said of late, as far as this user may read it. */
-static void system_look_at_denials(Doctor *d)
-{
-        sd_journal *j = NULL;
-        unsigned shown = 0;
-        uint64_t when = 0;
-        struct timespec now;
-
-        if (sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM) < 0)
-                return;
-        clock_gettime(CLOCK_REALTIME, &now);
-        uint64_t oldest = ((uint64_t)now.tv_sec - DENIALS_AGE_SEC) * 1000000;
-        bool reads = sd_journal_add_match(j, "_TRANSPORT=kernel", 0) >= 0 &&
-                     sd_journal_add_match(j, "_TRANSPORT=audit", 0) >= 0 &&
-                     sd_journal_seek_tail(j) >= 0;
-        for (int i = 0; reads && shown < DENIALS_SHOWN && i < DENIALS_LOOKED_AT; i++) {
-                const void *bytes = NULL;
-                size_t len = 0;
-                if (sd_journal_previous(j) <= 0 || sd_journal_get_realtime_usec(j, &when) < 0 ||
-                    when < oldest)
-                        break;
-                if (sd_journal_get_data(j, "MESSAGE", &bytes, &len) < 0)
-                        continue;
-                _cleanup_free_ char *text = strndup(bytes, len);
-                shown += text && denial_say(d, text);
-        }
-        sd_journal_close(j);
-}
-
 void doctor_look_at_system(Doctor *d)
 {
         system_look_at_kernel(d);
         system_look_at_programs(d);
         system_look_at_folder(d);
-        system_look_at_denials(d);
 }

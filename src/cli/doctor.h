@@ -27,8 +27,11 @@ void doctor_say(
 /* doctor-fuse.c: the device, the module, fusermount3, fuse.conf, rights. */
 void doctor_look_at_fuse(Doctor *d);
 
-/* doctor-system.c: the kernel, the worker's user, our own programs, the run-time folder, AppArmor and SELinux. */
+/* doctor-system.c: the kernel, the worker's user, our own programs, the run-time folder. */
 void doctor_look_at_system(Doctor *d);
+
+/* doctor-denials.c: what AppArmor or SELinux has refused of late. */
+void doctor_look_at_denials(Doctor *d);
 
 /* doctor-image.c: what keeps this one from being shown. */
 void doctor_look_at_image(Doctor *d, const char *image);

@@ -90,6 +90,7 @@ static int doctor_run(Doctor *d, const char *image)
         d->has_colour = !d->as_json && terminal_has_colour(STDOUT_FILENO);
         doctor_look_at_fuse(d);
         doctor_look_at_system(d);
+        doctor_look_at_denials(d);
         doctor_look_at_views(d);
         doctor_look_at_descriptors(d);
         doctor_look_at_units(d);

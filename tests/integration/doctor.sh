@@ -7,6 +7,8 @@
 # shellcheck disable=SC2016
 . "$(dirname "$0")/lib.sh"
 need fusermount3
+remote=/lib/systemd/systemd-journal-remote
+[[ -x $remote ]] || cannot_run "systemd-journal-remote is missing"
 
 make_programs
 doctor()
@@ -143,6 +145,85 @@ in_own '
     doctor
     sed -i "s/disk.qcow2/gone/" /etc/rawview/web.image
     finds web.image "its image .*gone cannot be found"'
+
+# What journald keeps when it hears audit itself, once as an old refusal.
+journal_of()
+{
+    local age=$1 text=$2 now
+    now=$(date +%s%6N)
+    printf '%s\n' "__CURSOR=s=$RANDOM" "__REALTIME_TIMESTAMP=$((now - age * 1000000))" "__MONOTONIC_TIMESTAMP=$SECONDS" \
+        "_BOOT_ID=$(tr -d - </proc/sys/kernel/random/boot_id)" "_MACHINE_ID=$(cat /etc/machine-id)" \
+        _TRANSPORT=audit _AUDIT_TYPE=1400 _AUDIT_TYPE_NAME=AVC SYSLOG_IDENTIFIER=audit PRIORITY=5 "MESSAGE=$text" ''
+}
+
+# has_denials ENTRY: a journal and no log of auditd's, a policy that was loaded long ago, and programs that only note what they are told.
+has_denials()
+{
+    local journal program
+    mount -t tmpfs none /var/log
+    mount -t tmpfs none /run
+    mount -t tmpfs none /sys/fs
+    mkdir -p /sys/fs/selinux/class tools
+    touch -d '2 days ago' /sys/fs/selinux/class
+    journal=/var/log/journal/$(cat /etc/machine-id)
+    mkdir -p "$journal"
+    "$remote" --output="$journal/system.journal" - <"$1" >/dev/null 2>&1
+    for program in semanage semodule; do
+        printf '#!/bin/sh\necho "%s $*" >>"%s"\n' $program "$PWD/told" >tools/$program
+    done
+    printf '#!/bin/sh\necho "restorecon $*" >>"%s"\nexec chmod 644 "$2"\n' "$PWD/told" >tools/restorecon
+    printf '#!/bin/sh\ncat >>"%s"\n' "$PWD/told" >tools/audit2allow
+    chmod 755 tools/*
+    PATH=$PWD/tools:$PATH
+    rm -f told
+}
+in_own_with_denials()
+{
+    in_own "$(declare -f has_denials); remote=$remote; has_denials $1
+        $2"
+}
+
+# The policy is loaded anew: a folder's time is enough of that.
+avc="avc:  denied  { read open } for  pid=812 comm=\"rawviewd\" path=\"$W/disk.qcow2\" dev=\"dm-0\" ino=131"
+avc+=' scontext=system_u:system_r:rawviewd_t:s0 tcontext=unconfined_u:object_r:default_t:s0 tclass=file permissive=0'
+capability='avc:  denied  { sys_ptrace } for  pid=813 comm="rawviewd" capability=19  scontext=system_u:system_r:rawviewd_t:s0'
+capability+=' tcontext=system_u:system_r:rawviewd_t:s0 tclass=capability permissive=0'
+
+step "refusals of SELinux in the journal"
+{ journal_of 9000 "AVC ${capability/sys_ptrace/sys_rawio}" && journal_of 0 "AVC $avc" && journal_of 0 "AVC $avc"; } >entries
+in_own_with_denials entries '
+    finds SELinux "has refused rawviewd .pid 812. read open of $PWD/disk.qcow2: the process is system_u:system_r:rawviewd_t:s0, and the file is unconfined_u:object_r:default_t:s0"
+    equal "lines" "$(grep -c "^bad " out)" 1
+    eval "$(mend)"
+    equal "semanage" "$(head -n 1 told)" "semanage fcontext -a -t rawview_image_t $PWD/disk.qcow2"
+    equal "restorecon" "$(sed -n 2p told)" "restorecon -v $PWD/disk.qcow2"
+    doctor'
+journal_of 0 "AVC $capability" >entries
+in_own_with_denials entries '
+    finds SELinux "has refused rawviewd .pid 813. sys_ptrace .capability."
+    eval "$(mend)"
+    grep -qF '"'$capability'"' told || fail "audit2allow was told: $(cat told)"
+    equal "what was loaded" "$(grep semodule told)" "semodule -i rawview-local.pp"
+    touch /sys/fs/selinux/class
+    doctor'
+journal_of 0 "AVC ${capability/permissive=0/permissive=1}" >entries
+in_own_with_denials entries '
+    doctor
+    grep -q "^note SELinux: is permissive, and would refuse rawviewd" out'
+journal_of 0 'AVC avc:  denied  { read } for  pid=9 comm="httpd" name="file1" tclass=file' >entries
+in_own_with_denials entries doctor
+
+step "refusals of SELinux in the log of auditd"
+journal_of 9000 nothing >entries
+in_own_with_denials entries '
+    mkdir /var/log/audit
+    echo "type=AVC msg=audit($(($(date +%s) - 9000)).243:24286): '"$avc"'" >/var/log/audit/audit.log
+    doctor
+    printf "%s\n" "type=AVC msg=audit($(date +%s.%3N):24287): '"$avc"'" \
+        "type=SYSCALL msg=audit($(date +%s.%3N):24287): arch=c000003e syscall=257 success=no exit=-13" >>/var/log/audit/audit.log
+    finds SELinux "has refused rawviewd .pid 812. read open of $PWD/disk.qcow2"
+    eval "$(mend)"
+    doctor'
 
 step "words"
 refused 2 'one image' rawview doctor a b

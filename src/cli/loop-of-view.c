@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/loop-device.h"
+#include "base/loops.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -61,7 +62,27 @@ static bool loop_is_used(const char *path)
         return fd < 0 && errno == EBUSY;
 }
 
-static int loop_release(const char *name, int limit_ms, Err *err)
+/* With what is mounted where, as far as this mount namespace sees it. */
+static int loop_refuse(const MountEntry *view, const char *name, Err *err)
+{
+        _cleanup_mount_table_ MountTable table = { 0 };
+        Loops loops = { .count = 0 };
+
+        if (mount_table_read(&table, NULL) >= 0)
+                loops_find("/sys/block", &table, view->target, &loops);
+        for (size_t i = 0; i < loops.count; i++)
+                if (strcmp(loops.list[i].name, name) == 0 && loops.list[i].in_use)
+                        return err_set(err, EBUSY,
+                                       "the view is in use: its loop device /dev/%s is %s", name,
+                                       loops.list[i].user);
+        return err_set(
+                err, EBUSY,
+                "the view is in use: something is mounted from its loop device /dev/%s, or has "
+                "it for itself",
+                name);
+}
+
+static int loop_release(const MountEntry *view, const char *name, int limit_ms, Err *err)
 {
         char path[300];
 
@@ -73,10 +94,7 @@ static int loop_release(const char *name, int limit_ms, Err *err)
         if (holder < 0 || loop_find_holder(node) != pid)
                 return 0;
         if (loop_is_used(path))
-                return err_set(err, EBUSY,
-                               "the view is in use: something is mounted from %s, or "
-                               "has it for itself",
-                               path);
+                return loop_refuse(view, name, err);
         cleanup_close(&node);
         node = -1;
         if (pidfd_send_signal(holder, SIGTERM, NULL, 0) < 0)
@@ -96,7 +114,7 @@ int loop_of_view_release(const MountEntry *view, int limit_ms, Err *err)
         while (devices && (e = readdir(devices))) {
                 if (!loop_is_over(e->d_name, view->target))
                         continue;
-                int r = loop_release(e->d_name, limit_ms, err);
+                int r = loop_release(view, e->d_name, limit_ms, err);
                 if (r < 0)
                         return r;
                 found |= r;

@@ -2,10 +2,10 @@
 #include "supervisor/stop.h"
 
 #include "base/log.h"
+#include "base/loops.h"
 #include "ipc/channel.h"
 #include "supervisor/look.h"
 #include "supervisor/loop-device.h"
-#include "supervisor/loops.h"
 #include "supervisor/notify.h"
 #include "supervisor/status.h"
 #include "supervisor/users.h"

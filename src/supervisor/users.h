@@ -5,8 +5,8 @@
  */
 #pragma once
 
+#include "base/loops.h"
 #include "supervisor/look.h"
-#include "supervisor/loops.h"
 
 enum {
         USERS_TEXT_MAX = 512,

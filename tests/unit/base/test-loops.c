@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "supervisor/loops.h"
+#include "base/loops.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -143,6 +143,18 @@ static TableTint list_tint(ViewCondition condition)
         return condition == VIEW_STALE || condition == VIEW_STUCK ? TABLE_BAD : TABLE_FAINT;
 }
 
+/* A view that serves, and has lost what it was to have, is a warning. */
+static void list_add_condition(Table *t, struct json_object *state, ViewCondition condition)
+{
+        struct json_object *loop = NULL;
+        bool lost = condition == VIEW_SERVING && json_object_object_get_ex(state, "loop", &loop) &&
+                    json_object_is_type(loop, json_type_string) &&
+                    strcmp(json_object_get_string(loop), "lost") == 0;
+
+        table_add(t, lost ? "loop-lost" : view_condition_name(condition),
+                  lost ? TABLE_BAD : list_tint(condition));
+}
+
 static void list_add_row(Table *t, const MountEntry *e, const ViewLook *look, ListFor whom)
 {
         struct json_object *state = list_parse_state(look);
@@ -159,7 +171,7 @@ static void list_add_row(Table *t, const MountEntry *e, const ViewLook *look, Li
         else
                 table_add(t, NULL, TABLE_PLAIN);
         table_add(t, list_is_read_only(e) ? "ro" : "rw", TABLE_PLAIN);
-        table_add(t, view_condition_name(look->condition), list_tint(look->condition));
+        list_add_condition(t, state, look->condition);
         list_add_number(t, state, "pid", TABLE_PLAIN);
         list_add_unit(t, state);
         list_add_user(t, e);

@@ -76,6 +76,7 @@ static const ChannelKind channel_kinds[] = {
                               CHANNEL_FD_ONE,
                               { TEXT(overlay, path), TEXT(overlay, backing) } },
         [MESSAGE_DIGEST] = { "DIGEST", sizeof(MessageDigest), CHANNEL_FD_NONE },
+        [MESSAGE_LOOP] = { "LOOP", sizeof(MessageLoop), CHANNEL_FD_NONE },
 };
 
 enum {
@@ -118,6 +119,10 @@ static int channel_check_body(const Message *m, Err *err)
                 if (m->changed.what & ~(uint32_t)MESSAGE_CHANGE_ALL)
                         return err_set(err, EBADMSG, "message CHANGED is about %#x, not within %#x",
                                        m->changed.what, MESSAGE_CHANGE_ALL);
+                return 0;
+        case MESSAGE_LOOP:
+                if (m->loop.number < MESSAGE_LOOP_LOST || m->loop.number >= MESSAGE_LOOP_MAX)
+                        return err_set(err, EBADMSG, "message LOOP has number %d", m->loop.number);
                 return 0;
         case MESSAGE_SECRET:
                 if (m->secret.len > SECRET_MAX)

@@ -19,6 +19,7 @@
  *                                   ←    MESSAGE_FAULT           first I/O error of a minute, for the log
  *   MESSAGE_CHANGE                  →                            any number of times
  *                                   ←    MESSAGE_CHANGED         one for each, in their order
+ *   MESSAGE_LOOP                    →                            there is a loop device, or no longer
  *   MESSAGE_ENDING                  →                            the view cannot be opened any more
  *                                   ←    MESSAGE_DIGEST          (as above, when nothing is shown any more)
  *                                   ←    MESSAGE_DONE            flushed and closed; the worker ends
@@ -61,6 +62,7 @@ typedef enum MessageKind {
         MESSAGE_SECRET,
         MESSAGE_OVERLAY,
         MESSAGE_DIGEST,
+        MESSAGE_LOOP,
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */
@@ -203,6 +205,17 @@ typedef struct MessageEnding {
         int32_t exempt_pid; /* but this process, which flushes it; 0: nobody */
 } MessageEnding;
 
+enum {
+        MESSAGE_LOOP_NONE = -1,
+        MESSAGE_LOOP_LOST = -2,     /* there was one, and nobody has let go of it */
+        MESSAGE_LOOP_MAX = 1 << 20, /* as many devices as one kind can have */
+};
+
+/* Supervisor → worker, while it serves: for user.rawview.state. */
+typedef struct MessageLoop {
+        int32_t number; /* of the view's own loop device, or one of the above */
+} MessageLoop;
+
 typedef struct Message {
         uint32_t kind; /* MessageKind */
         uint32_t len;  /* of the whole packet: header and the one body that belongs to the kind */
@@ -220,6 +233,7 @@ typedef struct Message {
                 MessageChange change;
                 MessageChanged changed;
                 MessageEnding ending;
+                MessageLoop loop;
                 MessageSecretWanted secret_wanted;
                 MessageSecret secret;
         };

@@ -28,6 +28,7 @@ typedef enum Event {
         EVENT_DIGEST,    /* what a file of the image is before it is shown */
         EVENT_UNCHANGED, /* it is the same afterwards */
         EVENT_CHANGED,   /* it is not, or that is not known */
+        EVENT_LOOP_LOST, /* its own loop device, without anybody's having let go of it */
         EVENT_FAILED,    /* anything else for which there is no view */
 } Event;
 

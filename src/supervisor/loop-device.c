@@ -2,11 +2,15 @@
 #include "supervisor/loop-device.h"
 
 #include "base/log.h"
+#include "ipc/channel.h"
 #include "supervisor/notify.h"
 #include "supervisor/privileges.h"
+#include "supervisor/status.h"
 #include "supervisor/watch.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -48,6 +52,15 @@ static int device_wait(Manager *m, Err *err)
         return r > 0 ? 0 : err_set(err, ETIMEDOUT, "no loop device: the view does not answer it");
 }
 
+/* A worker that does not hear it has the view say something old, and no harm done. */
+static void device_tell_worker(Manager *m, int number)
+{
+        Message message = { .kind = MESSAGE_LOOP, .loop.number = number };
+
+        if (m->worker.channel >= 0)
+                (void)channel_send(m->worker.channel, &message, -1, NULL);
+}
+
 int loop_device_start(Manager *m, Err *err)
 {
         LoopOrder order = {
@@ -73,6 +86,7 @@ int loop_device_start(Manager *m, Err *err)
                 r = loop_holder_take_report(&m->loop, err);
         if (r < 0)
                 return r;
+        device_tell_worker(m, (int)m->loop.report.number);
         loop_holder_get_node(&m->loop, 0, node);
         log_line(LOG_LEVEL_INFO, "%s: is %s, with %u partitions", m->target.path, node,
                  m->loop.report.partition_count);
@@ -81,6 +95,39 @@ int loop_device_start(Manager *m, Err *err)
                          "%s: udev has not done with %s in time; links in /dev/disk come later",
                          m->target.path, node);
         return 0;
+}
+
+int loop_device_fd(const Manager *m)
+{
+        return m->loop.is_up ? m->loop.pidfd : -1;
+}
+
+/* `rawview umount` asks with SIGTERM. */
+static void device_log_end(Manager *m, const char *node, int status)
+{
+        m->loop_lost = !WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM;
+        if (!m->loop_lost)
+                log_line(LOG_LEVEL_NOTICE, "%s: has no loop device any more: %s was let go of",
+                         m->target.path, node);
+        else
+                event_log(EVENT_LOOP_LOST, &m->subject, 0,
+                          "%s: its loop device %s is lost: the process that held it %s %d; the "
+                          "view goes on without",
+                          m->target.path, node,
+                          WIFSIGNALED(status) ? "was killed by signal" : "ended with status",
+                          WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+void loop_device_take_end(Manager *m)
+{
+        char node[32] = "";
+
+        loop_holder_get_node(&m->loop, 0, node);
+        device_log_end(m, node, loop_holder_take_end(&m->loop));
+        device_tell_worker(m, m->loop_lost ? MESSAGE_LOOP_LOST : MESSAGE_LOOP_NONE);
+        /* Before the view is announced there is nothing to correct. */
+        if (m->status[0])
+                status_update(m);
 }
 
 void loop_device_release(Manager *m, int limit_ms)

@@ -121,11 +121,16 @@ static int holder_try(const LoopOrder *order,
 
         int number = ioctl(control, LOOP_CTL_GET_FREE);
         if (number < 0)
-                return holder_fail(report, errno, "there is no free loop device: %m");
+                return holder_fail(report, errno, "all of them are in use: %m");
         report->number = (uint32_t)number;
         snprintf(node, sizeof(node), "/dev/loop%d", number);
         _cleanup_close_ int device =
                 open(node, (order->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
+        if (device < 0 && errno == ENOENT)
+                return holder_fail(report, errno,
+                                   "all that have a node in /dev are in use, and the next one, %s, "
+                                   "has none (losetup --list names them)",
+                                   node);
         if (device < 0 || fstat(device, &st) < 0)
                 return holder_fail(report, errno, "%s: %m%s", node,
                                    errno == EPERM ? " (a unit needs DeviceAllow=block-loop)" : "");
@@ -144,6 +149,10 @@ static int holder_find_device(const LoopOrder *order, LoopReport *report, int *r
         _cleanup_close_ int view = -1;
 
         _cleanup_close_ int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+        if (control < 0 && errno == ENOENT)
+                return holder_fail(report, errno,
+                                   "the kernel has none: /dev/loop-control is missing (modprobe "
+                                   "loop, or a container without it)");
         if (control < 0)
                 return holder_fail(report, errno, "/dev/loop-control: %m%s",
                                    errno == EPERM ? " (a unit needs DeviceAllow=, which "
@@ -317,14 +326,27 @@ int loop_holder_take_report(LoopHolder *h, Err *err)
                 h->report = (LoopReport){ .code = EIO };
                 return err_set(err, EIO, "no loop device: the process for it ended");
         }
-        if (h->report.code == 0)
+        h->is_up = h->report.code == 0;
+        if (h->is_up)
                 return 0;
         h->report.text[sizeof(h->report.text) - 1] = '\0';
         return err_set(err, h->report.code, "no loop device: %s", h->report.text);
 }
 
+int loop_holder_take_end(LoopHolder *h)
+{
+        int status = 0;
+
+        (void)waitpid(h->pid, &status, 0);
+        cleanup_close(&h->pidfd);
+        cleanup_close(&h->channel);
+        *h = LOOP_HOLDER_NONE;
+        return status;
+}
+
 void loop_holder_release(LoopHolder *h)
 {
+        h->is_up = false;
         cleanup_close(&h->channel);
         h->channel = -1;
 }

@@ -31,6 +31,7 @@ typedef struct LoopHolder {
         int pidfd;   /* readable when it has ended */
         int channel; /* its report comes here; closing it is our word */
         LoopReport report;
+        bool is_up; /* it has reported a device, and has not been told to let go of it */
 } LoopHolder;
 
 #define LOOP_HOLDER_NONE                               \
@@ -52,6 +53,9 @@ int loop_holder_start(const LoopOrder *order, LoopHolder *ret, Err *err);
 
 /* When the channel is readable. Fails with what the child has said. */
 int loop_holder_take_report(LoopHolder *h, Err *err);
+
+/* Of one that has ended by itself: how, as waitpid(2) tells it. It is forgotten then. */
+int loop_holder_take_end(LoopHolder *h);
 
 /* Tells it to let go. Accepts one that was told. */
 void loop_holder_release(LoopHolder *h);

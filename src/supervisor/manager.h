@@ -64,6 +64,7 @@ struct Manager {
         Mount mount;
         Init init;
         LoopHolder loop;
+        bool loop_lost; /* it was there, and nobody has let go of it */
         int32_t backing_id; /* the kernel has the image's file under this number, and serves the view from it; 0: it has not */
         int signals; /* signalfd */
         int hangups; /* the same for SIGHUP, which is read by reload_run only */

@@ -66,6 +66,9 @@ void status_format(const Manager *m, char *ret, size_t size)
         char node[32];
         if (loop_holder_get_node(&m->loop, 0, node) && len < size)
                 len += (size_t)snprintf(ret + len, size - len, "; %s", node);
+        if (m->loop_lost && len < size)
+                len += (size_t)snprintf(ret + len, size - len,
+                                        "; its loop device is lost, see the journal");
         if (m->pulse.late && len < size)
                 len += (size_t)snprintf(ret + len, size - len, "; does not answer");
         if (m->reload_note[0] && len < size)

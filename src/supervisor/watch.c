@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "supervisor/loop-device.h"
 #include "supervisor/terminal.h"
 
 #include <errno.h>
@@ -344,6 +345,7 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 { .fd = pulse_fd(&m->pulse), .events = POLLIN },
                 { .fd = m->reload_asked ? -1 : m->hangups, .events = POLLIN },
                 { .fd = unlock_poll_fd(&m->unlock), .events = POLLIN },
+                { .fd = loop_device_fd(m), .events = POLLIN },
         };
 
         timeout_ms = pulse_limit(&m->pulse, watch_now_ms(), watch_limit(m, timeout_ms));
@@ -361,6 +363,8 @@ int watch_step(Manager *m, int extra_fd, int timeout_ms)
                 watch_take_packet(m);
         if (n > 0 && p[2].revents)
                 watch_take_end(m);
+        if (n > 0 && p[8].revents)
+                loop_device_take_end(m);
         watch_end_late_worker(m);
         pulse_step(m, watch_now_ms());
         return n > 0 && p[3].revents != 0;

@@ -161,6 +161,7 @@ static int view_get_state(View *v, char **ret)
                 .unit = v->unit,
                 .pid = v->pid,
                 .barriers = v->barriers,
+                .loop = v->loop,
                 .writable = v->writable,
                 .passthrough = v->passthrough,
                 .size = stat.size,

@@ -28,6 +28,7 @@ struct View {
         uint32_t barriers;
         time_t since;
 
+        _Atomic int loop; /* as in state.h */
         Health health;
         Use own_use, *use; /* that of a sibling, or the own */
 

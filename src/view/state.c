@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +161,17 @@ static int state_add_digests(json_object *o, const char *key, const StateFacts *
         return state_add(o, key, TAKE(list));
 }
 
+/* As what stands in /dev, or null. */
+static int state_add_loop(json_object *o, const char *key, int loop)
+{
+        char text[32];
+
+        if (loop == STATE_LOOP_NONE)
+                return json_object_object_add(o, key, NULL) < 0 ? -ENOMEM : 0;
+        snprintf(text, sizeof(text), loop < 0 ? "lost" : "/dev/loop%d", loop);
+        return state_add_text(o, key, text);
+}
+
 int state_format(const StateFacts *facts, char **ret)
 {
         _cleanup_json_ json_object *o = json_object_new_object();
@@ -185,6 +197,8 @@ int state_format(const StateFacts *facts, char **ret)
                 r = state_add(o, "writable", json_object_new_boolean(facts->writable));
         if (r >= 0)
                 r = state_add(o, "passthrough", json_object_new_boolean(facts->passthrough));
+        if (r >= 0)
+                r = state_add_loop(o, "loop", facts->loop);
         if (r >= 0)
                 r = state_add_barriers(o, "sandbox", facts->barriers);
         if (r >= 0)

@@ -8,6 +8,12 @@
 #include "block/cache.h"
 #include "view/health.h"
 
+/* In the place of a number. */
+enum {
+        STATE_LOOP_NONE = -1,
+        STATE_LOOP_LOST = -2, /* there was one, and nobody has let go of it */
+};
+
 /* One file of the image. */
 typedef struct StateDigest {
         char *file; /* as it was named, which may have been done by an image */
@@ -26,6 +32,7 @@ typedef struct StateFacts {
         bool writable;
         bool passthrough;  /* the kernel reads and writes past us: of that nothing is counted */
         uint32_t barriers; /* base/barrier.h */
+        int loop;          /* the number of its own loop device, or one of the above */
         uint64_t size;
         bool is_window; /* of the disk, from `start` on */
         uint64_t start;

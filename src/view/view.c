@@ -152,6 +152,7 @@ int view_new(Node *n, const ViewOptions *options, View **ret, Err *err)
         v->pid = options->pid;
         v->barriers = options->barriers;
         v->since = time(NULL);
+        v->loop = STATE_LOOP_NONE;
         v->mode = options->mode & 07777;
         v->uid = options->uid;
         v->gid = options->gid;
@@ -198,6 +199,11 @@ void view_close(View *v, int flags, uint64_t id)
 void view_refuse_opening(View *v, pid_t exempt)
 {
         use_end(v->use, exempt);
+}
+
+void view_set_loop(View *v, int loop)
+{
+        v->loop = loop;
 }
 
 void view_get_counts(View *v, HealthCounts *ret)

@@ -68,6 +68,9 @@ void view_close(View *v, int flags, uint64_t id);
 /* As use_end(). */
 void view_refuse_opening(View *v, pid_t exempt);
 
+/* Which loop device its own service has attached to it, as a number or in the words of state.h. */
+void view_set_loop(View *v, int loop);
+
 /* Less than `len` only at the end of the view. */
 int view_read(View *v, void *buf, size_t len, uint64_t off, size_t *ret_done);
 

@@ -282,6 +282,11 @@ static int worker_take_message(Worker *w, Err *err)
         case MESSAGE_CHANGE:
                 worker_change(w, &m.change);
                 return 1;
+        case MESSAGE_LOOP:
+                view_set_loop(w->view, m.loop.number >= 0                   ? m.loop.number
+                                       : m.loop.number == MESSAGE_LOOP_LOST ? (int)STATE_LOOP_LOST
+                                                                            : (int)STATE_LOOP_NONE);
+                return 1;
         case MESSAGE_ENDING:
                 view_refuse_opening(w->view, m.ending.exempt_pid);
                 return 1;

@@ -45,6 +45,9 @@ static size_t body_of(uint32_t kind)
                 [MESSAGE_ENDING] = sizeof(MessageEnding),
                 [MESSAGE_SECRET_WANTED] = sizeof(MessageSecretWanted),
                 [MESSAGE_SECRET] = sizeof(MessageSecret),
+                [MESSAGE_OVERLAY] = sizeof(MessageOverlay),
+                [MESSAGE_DIGEST] = sizeof(MessageDigest),
+                [MESSAGE_LOOP] = sizeof(MessageLoop),
         };
 
         return kind < sizeof(bodies) / sizeof(bodies[0]) ? bodies[kind] : 0;
@@ -57,7 +60,7 @@ static void packet_take(FuzzInput *in, Packet *ret)
         FuzzInput bytes;
 
         memset(ret, 0, sizeof(*ret));
-        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % 18;
+        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % 20;
         bytes = fuzz_take_bytes(in, fuzz_take_number(in, 2) % (sizeof(Message) + 64));
         ret->fd_count = flags % 4;
         ret->fd_kinds = flags >> 2 & 3;
@@ -164,6 +167,10 @@ static void require_message(const Message *m, const Packet *p, int fd)
                              "a change is of something");
         } else if (m->kind == MESSAGE_CHANGED) {
                 fuzz_require(m->changed.what <= MESSAGE_CHANGE_ALL, "what has changed is known");
+        } else if (m->kind == MESSAGE_LOOP) {
+                fuzz_require(m->loop.number >= MESSAGE_LOOP_LOST &&
+                                     m->loop.number < MESSAGE_LOOP_MAX,
+                             "a loop device has a number");
         } else if (m->kind == MESSAGE_SECRET_WANTED) {
                 require_text(m->secret_wanted.what, sizeof(m->secret_wanted.what));
         } else if (m->kind == MESSAGE_SECRET) {

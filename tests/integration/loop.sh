@@ -31,6 +31,17 @@ up_loop()
     [[ $LOOP == /dev/loop* && -b $LOOP ]] || fail "no node: $LOOP"
 }
 
+# What the only view says of its own device.
+loop_state()
+{
+    "$RAWVIEW" list --json | jq -r '.[0].state.loop'
+}
+
+loop_is()
+{
+    [[ $(loop_state) == "$1" ]]
+}
+
 qemu-img create -q -f qcow2 disk.qcow2 32M
 qemu-img create -q -f qcow2 other.qcow2 16M
 truncate -s 16M large.raw
@@ -45,7 +56,8 @@ mkfs.ext4 -q "$LOOP"
 mkdir mnt
 mount "$LOOP" mnt
 step "a device that is in use stays, and so does its view"
-expect_fail "disk.qcow2: .*in use.*$LOOP" "$RAWVIEW" umount disk.qcow2
+expect_fail "disk.qcow2: .*in use: its loop device $LOOP is mounted at $W/mnt" "$RAWVIEW" umount disk.qcow2
+equal "state" "$(loop_state)" "$LOOP"
 equal "the device" "$(loops_over disk.qcow2)" "$LOOP"
 fill_file known 4M
 cp known mnt/known
@@ -128,6 +140,33 @@ kill -KILL "$(worker_of "$pid")"
 wait_until 20 process_is_gone "$pid" || fail "the service does not end"
 wait_until 20 no_loop_over "$W/disk.qcow2" || fail "the device is left"
 no_mount_left
+
+step "who holds the device is killed: the view goes on, and says so"
+up_in_foreground lost --loop -w disk.qcow2
+LOOP=$(loops_over disk.qcow2)
+mount "$LOOP" mnt
+kill -KILL "$(pgrep --parent "$(pid_of lost)" --exact rawview-loop)"
+wait_until 20 loop_is lost || fail "state: $(loop_state)"
+grep -q "disk.qcow2: its loop device $LOOP is lost: the process that held it was killed by signal 9; the view goes on without" lost.log ||
+    fail "what is logged: $(cat lost.log)"
+equal "rawview list" "$("$RAWVIEW" list --no-legend | grep -o loop-lost)" loop-lost
+equal "processes left" "$(pgrep --parent "$(pid_of lost)" --exact rawview-loop || true)" ""
+step "what was mounted from it works as before, and then the device is gone"
+cmp mnt/known known
+cp known mnt/again
+umount mnt
+wait_until 20 no_loop_over "$W/disk.qcow2" || fail "the device is left"
+down lost
+step "who asks with SIGTERM is obeyed, and nothing is lost"
+up_in_foreground told --loop disk.qcow2
+LOOP=$(loops_over disk.qcow2)
+pkill -TERM --parent "$(pid_of told)" --exact rawview-loop
+wait_until 20 loop_is null || fail "state: $(loop_state)"
+grep -q "has no loop device any more: $LOOP was let go of" told.log || fail "what is logged: $(cat told.log)"
+equal "rawview list" "$("$RAWVIEW" list --no-legend | grep -o serving)" serving
+no_loop_over "$W/disk.qcow2" || fail "the device is left"
+down told
+qemu-img check -q disk.qcow2
 
 step "many at one time"
 for i in 1 2 3; do

@@ -108,6 +108,7 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
                 { MESSAGE_SECRET, sizeof(MessageSecret), false },
                 { MESSAGE_OVERLAY, sizeof(MessageOverlay), true },
                 { MESSAGE_DIGEST, sizeof(MessageDigest), false },
+                { MESSAGE_LOOP, sizeof(MessageLoop), false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -358,6 +359,14 @@ static void test_changes_are_of_what_there_is(void **state)
                 { { .kind = MESSAGE_CHANGED, .changed.what = UINT32_MAX },
                   -EBADMSG,
                   "message CHANGED is about 0xffffffff, not within 0xf" },
+                { { .kind = MESSAGE_LOOP, .loop.number = MESSAGE_LOOP_LOST }, 1, "" },
+                { { .kind = MESSAGE_LOOP, .loop.number = MESSAGE_LOOP_MAX - 1 }, 1, "" },
+                { { .kind = MESSAGE_LOOP, .loop.number = -3 },
+                  -EBADMSG,
+                  "message LOOP has number -3" },
+                { { .kind = MESSAGE_LOOP, .loop.number = MESSAGE_LOOP_MAX },
+                  -EBADMSG,
+                  "message LOOP has number 1048576" },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

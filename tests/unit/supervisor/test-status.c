@@ -60,6 +60,25 @@ static void test_what_takes_the_writes(void **state)
         assert_string_equal(text, "web.raw (raw, 512B, writable, volatile overlay) as /mp");
 }
 
+static void test_what_has_become_of_the_loop_device(void **state)
+{
+        char path[] = "web.raw", mount_point[] = "/mp", text[STATUS_TEXT_MAX];
+        Config config = { .writable = false };
+        Manager m = { .config = &config,
+                      .image.layers[0].path = path,
+                      .sealed = { .size = 512, .format = "raw" },
+                      .target.path = mount_point,
+                      .loop = { .pid = 1, .report.number = 7 } };
+
+        status_format(&m, text, sizeof(text));
+        assert_string_equal(text, "web.raw (raw, 512B, read-only) as /mp; /dev/loop7");
+        m.loop.pid = -1;
+        m.loop_lost = true;
+        status_format(&m, text, sizeof(text));
+        assert_string_equal(text, "web.raw (raw, 512B, read-only) as /mp; its loop device is "
+                                  "lost, see the journal");
+}
+
 static void test_what_a_reload_left_undone(void **state)
 {
         char path[] = "web.raw", mount_point[] = "/mp", text[STATUS_TEXT_MAX];
@@ -110,6 +129,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_how_it_is_used),
                 cmocka_unit_test(test_what_takes_the_writes),
+                cmocka_unit_test(test_what_has_become_of_the_loop_device),
                 cmocka_unit_test(test_what_a_reload_left_undone),
                 cmocka_unit_test(test_said_when_it_has_changed),
         };

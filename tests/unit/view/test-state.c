@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -20,6 +21,7 @@ static const StateFacts quiet = {
         .pid = 42,
         .writable = true,
         .barriers = BARRIER_BIT(BARRIER_SECCOMP) | BARRIER_BIT(BARRIER_LANDLOCK),
+        .loop = STATE_LOOP_NONE,
         .size = 20,
         .since = 1763837698,
         .readers = 8,
@@ -36,7 +38,7 @@ static void test_all_facts_are_there(void **state)
         assert_string_equal(
                 text,
                 "{\"image\":\"/vm/web.qcow2\",\"format\":\"qcow2\",\"overlay\":null,\"layer\":0,\"layer-alone\":false,\"assert-unchanged\":null,"
-                "\"unit\":\"rawview@web.service\",\"writable\":true,\"passthrough\":false,"
+                "\"unit\":\"rawview@web.service\",\"writable\":true,\"passthrough\":false,\"loop\":null,"
                 "\"sandbox\":[\"landlock\",\"seccomp\"],"
                 "\"since\":\"2025-11-22T18:54:58Z\",\"pid\":42,\"size\":20,"
                 "\"readers\":8,\"writers\":9,\"reads\":1,\"writes\":2,\"bytes-read\":3,\"bytes-written\":4,\"errors\":0,"
@@ -76,6 +78,25 @@ static void test_the_first_error_is_told(void **state)
                                      "\"when\":\"2025-11-22T18:54:59Z\"}"));
 }
 
+static void test_the_loop_device(void **state)
+{
+        StateFacts facts = quiet;
+
+        for (int loop = STATE_LOOP_LOST; loop <= 12; loop++) {
+                _cleanup_free_ char *text = NULL;
+                char wanted[64];
+
+                facts.loop = loop;
+                assert_int_equal(state_format(&facts, &text), 0);
+                snprintf(wanted, sizeof(wanted),
+                         loop >= 0                 ? "\"loop\":\"/dev/loop%d\""
+                         : loop == STATE_LOOP_LOST ? "\"loop\":\"lost\""
+                                                   : "\"loop\":null",
+                         loop);
+                assert_non_null(strstr(text, wanted));
+        }
+}
+
 static void test_hostile_names_stay_inside_their_text(void **state)
 {
         _cleanup_free_ char *text = NULL;
@@ -91,6 +112,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_all_facts_are_there),
                 cmocka_unit_test(test_the_first_error_is_told),
+                cmocka_unit_test(test_the_loop_device),
                 cmocka_unit_test(test_hostile_names_stay_inside_their_text),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

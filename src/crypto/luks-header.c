@@ -143,9 +143,9 @@ static int luks1_header_read(const LuksPlace *place, LuksHeader *ret, Err *err)
         if (place->len < sizeof(d))
                 return err_set(err, ENODATA, "the header ends after %" PRIu64 " of its %zu bytes",
                                place->len, sizeof(d));
-        int r = store_read(place->store, &d, sizeof(d), place->base);
+        int r = store_read_named(place->store, &d, sizeof(d), place->base, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         r = luks1_take(&d, ret, err);
         if (r >= 0)
                 r = luks_header_check(place, ret, err);
@@ -232,9 +232,10 @@ int luks_header_read(const LuksPlace *place, LuksHeader *ret, Err *err)
         memset(h, 0, sizeof(*h));
         if (place->len < sizeof(start))
                 return err_set(err, ENODATA, "the header ends after %" PRIu64 " bytes", place->len);
-        int r = store_read(place->store, &start, sizeof(start), place->base);
+        int r = store_read_named(place->store, &start, sizeof(start), place->base, "the header",
+                                 err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         bool is_luks = memcmp(start.magic, LUKS_MAGIC, sizeof(start.magic)) == 0;
         h->version = from_be16(start.version);
         if (is_luks && h->version == 1)

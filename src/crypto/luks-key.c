@@ -73,9 +73,10 @@ static int luks_load_material(
         _cleanup_sector_cipher_ SectorCipher *cipher = NULL;
         size_t len = (size_t)round_up((uint64_t)h->key_len * s->stripes, SECTOR_CIPHER_UNIT);
 
-        int r = store_read(place->store, t->material, len, place->base + s->pos);
+        int r = store_read_named(place->store, t->material, len, place->base + s->pos,
+                                 "the key material", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the key material: %m");
+                return r;
         r = sector_cipher_new(&s->kind, t->derived, s->area_key_len, &cipher, err);
         if (r < 0)
                 return r;

@@ -15,6 +15,17 @@ int store_read(Store *s, void *buf, size_t len, uint64_t pos)
         return done < len ? -ENODATA : 0;
 }
 
+int store_read_named(Store *s, void *buf, size_t len, uint64_t pos, const char *what, Err *err)
+{
+        int r = store_read(s, buf, len, pos);
+
+        if (r == -ENODATA)
+                return err_set(err, ENODATA, "the file ends within %s", what);
+        if (r < 0)
+                return err_set(err, -r, "cannot read %s: %m", what);
+        return 0;
+}
+
 int store_read_padded(Store *s, void *buf, size_t len, uint64_t pos)
 {
         size_t done = 0;

@@ -69,6 +69,9 @@ int store_open_fd(int fd, StoreMode mode, Store **ret, Err *err);
 /* Metadata: -ENODATA where the store ends before pos + len. */
 int store_read(Store *s, void *buf, size_t len, uint64_t pos);
 
+/* The same, with the sentence for both ways to fail: "the file ends within WHAT", "cannot read WHAT: …". */
+int store_read_named(Store *s, void *buf, size_t len, uint64_t pos, const char *what, Err *err);
+
 /* Guest data: zeroes where the store has ended. */
 int store_read_padded(Store *s, void *buf, size_t len, uint64_t pos);
 

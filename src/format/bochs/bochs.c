@@ -148,9 +148,9 @@ static int bochs_open(Node *n, Opener *opener, Err *err)
         int r = store_get_size(n->store, &b->file_size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");
-        r = store_read(n->store, &h, sizeof(h), 0);
+        r = store_read_named(n->store, &h, sizeof(h), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         r = bochs_check_kind(&h, err);
         if (r >= 0)
                 r = bochs_set_layout(b, &h, err);

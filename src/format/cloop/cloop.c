@@ -62,11 +62,9 @@ static int cloop_open(Node *n, Opener *opener, Err *err)
         int r = store_get_size(n->store, &c->file_size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");
-        r = store_read(n->store, &h, sizeof(h), 0);
-        if (r == -ENODATA)
-                return err_set(err, ENODATA, "the file ends within the header");
+        r = store_read_named(n->store, &h, sizeof(h), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         r = cloop_check_stub(&h, err);
         if (r < 0)
                 return r;

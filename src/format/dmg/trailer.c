@@ -63,9 +63,9 @@ int dmg_trailer_read(Store *s, uint64_t file_size, DmgTrailer *ret, Err *err)
                                "the file of %" PRIu64
                                " bytes is too short for the trailer of %zu bytes",
                                file_size, sizeof(t));
-        r = store_read(s, &t, sizeof(t), file_size - sizeof(t));
+        r = store_read_named(s, &t, sizeof(t), file_size - sizeof(t), "the trailer", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the trailer: %m");
+                return r;
         if (memcmp(t.magic, "koly", sizeof(t.magic)) != 0)
                 return err_set(err, EBADMSG,
                                "the file does not end with a trailer, which begins with 'koly'");

@@ -127,11 +127,9 @@ int parallels_header_read(Node *n, Err *err)
         int r = store_get_size(n->store, &file_size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");
-        r = store_read(n->store, &d, sizeof(d), 0);
-        if (r == -ENODATA)
-                return err_set(err, ENODATA, "the file ends within the header");
+        r = store_read_named(n->store, &d, sizeof(d), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         r = parallels_check_kind(&d, err);
         if (r < 0)
                 return r;

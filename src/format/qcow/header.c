@@ -18,11 +18,9 @@ uint64_t qcow_l1_count(const QcowHeader *h, uint64_t size)
 
 static int qcow_load_header(Store *s, QcowDiskHeader *ret, Err *err)
 {
-        int r = store_read(s, ret, sizeof(*ret), 0);
-        if (r == -ENODATA)
-                return err_set(err, ENODATA, "the file ends within the header");
+        int r = store_read_named(s, ret, sizeof(*ret), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         if (memcmp(ret->magic, qcow_magic, sizeof(qcow_magic)) != 0)
                 return err_set(err, EBADMSG, "the file does not begin with \"QFI\\xfb\"");
         if (from_be32(ret->version) != 1)

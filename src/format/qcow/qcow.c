@@ -180,9 +180,10 @@ static int qcow_read_backing(Node *n, const QcowHeader *h, Err *err)
         _cleanup_free_ char *name = calloc(1, (size_t)h->backing_len + 1);
         if (!name)
                 return err_set(err, ENOMEM, "%m");
-        int r = store_read(n->store, name, h->backing_len, h->backing_pos);
+        int r = store_read_named(n->store, name, h->backing_len, h->backing_pos,
+                                 "the name of the backing file", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the name of the backing file: %m");
+                return r;
         if (strlen(name) != h->backing_len)
                 return err_set(err, EBADMSG, "the name of the backing file contains a NUL");
         n->backing_name = TAKE(name);

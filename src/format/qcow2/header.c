@@ -45,12 +45,7 @@ static void qcow2_header_parse_v3(const Qcow2DiskHeader *d, Qcow2Header *h)
 
 static int qcow2_read_part(Store *s, void *buf, size_t len, uint64_t pos, Err *err)
 {
-        int r = store_read(s, buf, len, pos);
-        if (r == -ENODATA)
-                return err_set(err, ENODATA, "the file ends within the header");
-        if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
-        return 0;
+        return store_read_named(s, buf, len, pos, "the header", err);
 }
 
 static int qcow2_header_load(Store *s, Qcow2Header *h, Err *err)

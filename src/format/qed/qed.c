@@ -13,11 +13,9 @@
 
 static int qed_read_header(Store *s, QedDiskHeader *ret, Err *err)
 {
-        int r = store_read(s, ret, sizeof(*ret), 0);
-        if (r == -ENODATA)
-                return err_set(err, ENODATA, "the file ends within the header");
+        int r = store_read_named(s, ret, sizeof(*ret), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         if (memcmp(ret->magic, "QED", sizeof(ret->magic)) != 0)
                 return err_set(err, EBADMSG, "the file does not begin with \"QED\\0\"");
         return 0;
@@ -147,9 +145,10 @@ static int qed_read_backing(Node *n, const QedHeader *h, Err *err)
         _cleanup_free_ char *name = calloc(1, (size_t)h->backing_len + 1);
         if (!name)
                 return err_set(err, ENOMEM, "%m");
-        int r = store_read(n->store, name, h->backing_len, h->backing_pos);
+        int r = store_read_named(n->store, name, h->backing_len, h->backing_pos,
+                                 "the name of the backing file", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the name of the backing file: %m");
+                return r;
         if (strlen(name) != h->backing_len)
                 return err_set(err, EBADMSG, "the name of the backing file contains a NUL");
         if (h->features & QED_FEATURE_RAW_BACKING) {

@@ -211,9 +211,9 @@ int sparseimage_nodes_read(Node *n, Err *err)
                                "the file of %" PRIu64
                                " bytes is too short for the header of %zu bytes",
                                s->file_size, sizeof(h));
-        r = store_read(n->store, &h, sizeof(h), 0);
+        r = store_read_named(n->store, &h, sizeof(h), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         r = sparseimage_check_geometry(&h, err);
         if (r < 0)
                 return r;

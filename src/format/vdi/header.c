@@ -137,11 +137,9 @@ int vdi_header_read(Node *n, Err *err)
         int r = store_get_size(n->store, &file_size);
         if (r < 0)
                 return err_set(err, -r, "cannot get the size of the file: %m");
-        r = store_read(n->store, &d, sizeof(d), 0);
-        if (r == -ENODATA)
-                return err_set(err, ENODATA, "the file ends within the header");
+        r = store_read_named(n->store, &d, sizeof(d), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         r = vdi_check_version(&d, err);
         if (r >= 0)
                 r = vdi_check_type(&d, err);

@@ -17,9 +17,10 @@ static int vhd_header_get(Node *n, Vhd *v, VhdDiskHeader *ret, Err *err)
                         ": the dynamic disk header would end past the end of the file (%" PRIu64
                         " bytes)",
                         v->header_pos, v->footers.file_size);
-        int r = store_read(n->store, ret, sizeof(*ret), v->header_pos);
+        int r = store_read_named(n->store, ret, sizeof(*ret), v->header_pos,
+                                 "the dynamic disk header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the dynamic disk header: %m");
+                return r;
         if (memcmp(ret->cookie, "cxsparse", sizeof(ret->cookie)) != 0)
                 return err_set(err, EBADMSG,
                                "footer: data offset %" PRIu64

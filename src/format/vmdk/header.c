@@ -265,9 +265,9 @@ static int hosted_read(VmdkExtent *x, Err *err)
 {
         VmdkDiskHosted h;
 
-        int r = store_read(x->store, &h, sizeof(h), 0);
+        int r = store_read_named(x->store, &h, sizeof(h), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         if (memcmp(h.magic, hosted_magic, sizeof(h.magic)) != 0)
                 return err_set(err, EBADMSG, "it is no SPARSE extent: it does not begin with KDMV");
         r = hosted_find(x, &h, err);
@@ -278,9 +278,9 @@ static int cowd_read(VmdkExtent *x, Err *err)
 {
         VmdkDiskCowd h;
 
-        int r = store_read(x->store, &h, sizeof(h), 0);
+        int r = store_read_named(x->store, &h, sizeof(h), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         if (memcmp(h.magic, cowd_magic, sizeof(h.magic)) != 0)
                 return err_set(err, EBADMSG,
                                "it is no VMFSSPARSE extent: it does not begin with COWD");

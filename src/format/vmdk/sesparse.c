@@ -113,9 +113,10 @@ static int sesparse_check_volatile(const VmdkExtent *x, const VmdkDiskSesparse *
                                "seSparse volatile header at sector %" PRIu64
                                " does not lie in the file (%" PRIu64 " bytes)",
                                sector, vmdk_end(x));
-        int r = store_read(x->store, &v, sizeof(v), sector * VMDK_SECTOR);
+        int r = store_read_named(x->store, &v, sizeof(v), sector * VMDK_SECTOR,
+                                 "the seSparse volatile header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the seSparse volatile header: %m");
+                return r;
         if (from_le64(v.magic) != SESPARSE_VOLATILE_MAGIC)
                 return err_set(err, EBADMSG,
                                "seSparse volatile header begins with 0x%" PRIx64
@@ -170,9 +171,9 @@ int vmdk_sesparse_read(VmdkExtent *x, Err *err)
 {
         VmdkDiskSesparse h;
 
-        int r = store_read(x->store, &h, sizeof(h), 0);
+        int r = store_read_named(x->store, &h, sizeof(h), 0, "the header", err);
         if (r < 0)
-                return err_set(err, -r, "cannot read the header: %m");
+                return r;
         if (from_le64(h.magic) != SESPARSE_MAGIC)
                 return err_set(err, EBADMSG, "it is no SESPARSE extent: it begins with 0x%" PRIx64,
                                from_le64(h.magic));

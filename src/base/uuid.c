@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/uuid.h"
 
+#include "base/hex.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,17 +59,6 @@ void uuid_format(const Uuid *u, char text[UUID_TEXT_LEN + 1])
         }
 }
 
-static int uuid_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}
-
 bool uuid_parse(const char *text, Uuid *ret)
 {
         bool braces = *text == '{';
@@ -77,8 +68,8 @@ bool uuid_parse(const char *text, Uuid *ret)
         for (size_t i = 0; i < UUID_LEN; i++) {
                 if (uuid_has_hyphen(i) && *text++ != '-')
                         return false;
-                int high = uuid_digit(text[0]);
-                int low = high < 0 ? -1 : uuid_digit(text[1]);
+                int high = hex_digit(text[0]);
+                int low = high < 0 ? -1 : hex_digit(text[1]);
                 if (low < 0)
                         return false;
                 u.b[i] = (uint8_t)(high << 4 | low);

@@ -6,6 +6,7 @@
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 #include "base/utf16.h"
 #include "block/limits.h"
 #include "format/vhd/vhd.h"
@@ -87,15 +88,6 @@ static int vhd_add_relative(VhdNames *l, char *name)
         return vhd_names_add(l, name);
 }
 
-static int vhd_hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Replaces %20 and the like. False: that is no URL, or of no file. */
 static bool vhd_unescape(char *url)
 {
@@ -106,8 +98,8 @@ static bool vhd_unescape(char *url)
                         *to++ = *from;
                         continue;
                 }
-                int high = vhd_hex_digit(from[1]);
-                int low = high < 0 ? -1 : vhd_hex_digit(from[2]);
+                int high = hex_digit(from[1]);
+                int low = high < 0 ? -1 : hex_digit(from[2]);
                 if (low < 0 || high * 16 + low == 0 || high * 16 + low == '/')
                         return false;
                 *to++ = (char)(high * 16 + low);

@@ -5,6 +5,7 @@
  */
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 #include "block/limits.h"
 #include "block/table.h"
 #include "format/vmdk/vmdk.h"
@@ -144,25 +145,15 @@ static bool text_take_quoted(VmdkText *t, VmdkText *ret)
         return true;
 }
 
-static int digit_value(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return 16;
-}
-
 /* A number made of digits alone. */
 static bool text_number(VmdkText t, unsigned base, uint64_t *ret)
 {
         uint64_t sum = 0;
 
         for (size_t i = 0; i < t.len; i++) {
-                unsigned digit = (unsigned)digit_value(t.at[i]);
-                if (digit >= base || __builtin_mul_overflow(sum, (uint64_t)base, &sum) ||
+                int digit = hex_digit(t.at[i]);
+                if (digit < 0 || (unsigned)digit >= base ||
+                    __builtin_mul_overflow(sum, (uint64_t)base, &sum) ||
                     __builtin_add_overflow(sum, (uint64_t)digit, &sum))
                         return false;
         }

@@ -254,35 +254,33 @@ static bool value_parse_id(const char *text, uint32_t *ret)
         return true;
 }
 
-static int value_set_user(const ConfigKey *key, const char *text, Config *c, Err *err)
+static bool value_find_user(const char *name, uint32_t *ret)
 {
-        uint32_t id = 0;
-
-        if (!value_parse_id(text, &id) && !c->without_users) {
-                const struct passwd *user = getpwnam(text);
-                if (!user)
-                        return err_set(err, EINVAL,
-                                       "there is no user '%s'; a name or a number is allowed",
-                                       text);
-                id = user->pw_uid;
-        }
-        *(uid_t *)value_place(key, c) = id;
-        return 0;
+        const struct passwd *user = getpwnam(name);
+        if (user)
+                *ret = user->pw_uid;
+        return user;
 }
 
-static int value_set_group(const ConfigKey *key, const char *text, Config *c, Err *err)
+static bool value_find_group(const char *name, uint32_t *ret)
 {
+        const struct group *group = getgrnam(name);
+        if (group)
+                *ret = group->gr_gid;
+        return group;
+}
+
+/* Of a user or of a group. */
+static int value_set_id(const ConfigKey *key, const char *text, Config *c, Err *err)
+{
+        bool is_user = key->type == VALUE_USER;
         uint32_t id = 0;
 
-        if (!value_parse_id(text, &id) && !c->without_users) {
-                const struct group *group = getgrnam(text);
-                if (!group)
-                        return err_set(err, EINVAL,
-                                       "there is no group '%s'; a name or a number is allowed",
-                                       text);
-                id = group->gr_gid;
-        }
-        *(gid_t *)value_place(key, c) = id;
+        if (!value_parse_id(text, &id) && !c->without_users &&
+            !(is_user ? value_find_user(text, &id) : value_find_group(text, &id)))
+                return err_set(err, EINVAL, "there is no %s '%s'; a name or a number is allowed",
+                               is_user ? "user" : "group", text);
+        *(uint32_t *)value_place(key, c) = id;
         return 0;
 }
 
@@ -314,8 +312,8 @@ int value_set(const ConfigKey *key, const char *text, Config *c, Err *err)
                 [VALUE_TEXT] = value_set_text,       [VALUE_NAME] = value_set_name,
                 [VALUE_PATH] = value_set_path,       [VALUE_PATHS] = value_set_paths,
                 [VALUE_BOOLEAN] = value_set_boolean, [VALUE_SIZE] = value_set_size,
-                [VALUE_WORD] = value_set_word,       [VALUE_USER] = value_set_user,
-                [VALUE_GROUP] = value_set_group,     [VALUE_MODE] = value_set_mode,
+                [VALUE_WORD] = value_set_word,       [VALUE_USER] = value_set_id,
+                [VALUE_GROUP] = value_set_id,        [VALUE_MODE] = value_set_mode,
         };
 
         int r = set[key->type](key, text, c, err);
@@ -355,35 +353,28 @@ void value_reset(const ConfigKey *key, Config *c)
                 *(bool *)((char *)c + key->has_offset) = false;
 }
 
+static size_t value_len(const ConfigKey *key)
+{
+        static const size_t len[] = {
+                [VALUE_TEXT] = sizeof(char *),    [VALUE_NAME] = sizeof(char *),
+                [VALUE_PATH] = sizeof(char *),    [VALUE_PATHS] = sizeof(char **),
+                [VALUE_BOOLEAN] = sizeof(bool),   [VALUE_SIZE] = sizeof(uint64_t),
+                [VALUE_WORD] = sizeof(uint32_t),  [VALUE_USER] = sizeof(uint32_t),
+                [VALUE_GROUP] = sizeof(uint32_t), [VALUE_MODE] = sizeof(uint32_t),
+        };
+        return len[key->type];
+}
+
 void value_move(const ConfigKey *key, Config *to, Config *from)
 {
         void *place = value_place(key, to), *source = value_place(key, from);
 
         value_reset(key, to);
-        switch (key->type) {
-        case VALUE_TEXT:
-        case VALUE_NAME:
-        case VALUE_PATH:
-                *(char **)place = TAKE(*(char **)source);
-                break;
-        case VALUE_PATHS:
-                *(char ***)place = TAKE(*(char ***)source);
-                break;
-        case VALUE_BOOLEAN:
-                *(bool *)place = *(bool *)source;
-                break;
-        case VALUE_SIZE:
-                *(uint64_t *)place = *(uint64_t *)source;
-                break;
-        case VALUE_WORD:
-        case VALUE_USER:
-        case VALUE_GROUP:
-        case VALUE_MODE:
-                *(uint32_t *)place = *(uint32_t *)source;
-                break;
-        }
+        memcpy(place, source, value_len(key));
         if (key->has_offset)
                 *(bool *)((char *)to + key->has_offset) = *(bool *)((char *)from + key->has_offset);
+        /* What is owned has one owner. */
+        memset(source, 0, value_len(key));
         value_reset(key, from);
 }
 

@@ -71,34 +71,43 @@ static int private_view_make_place(PrivateView *v, Err *err)
         return fd < 0 ? err_set(err, errno, "cannot make a file for it: %m") : 0;
 }
 
+/* What of `how` it is told: keys of a descriptor, and the options of the same meaning. */
+static const char *const told_keys[][2] = {
+        { "Format", "format" },
+        { "References", "references" },
+        { "AllowedPaths", "allowed-paths" },
+        { "ForceShare", "force-share" },
+};
+
+static int private_view_add_setting(DaemonCommand *c, const ConfigSetting *s)
+{
+        for (size_t i = 0; i < sizeof(told_keys) / sizeof(told_keys[0]); i++)
+                if (strcmp(s->key, told_keys[i][0]) == 0)
+                        return daemon_add(c, "--%s=%s", told_keys[i][1], s->text);
+        return CLI_OK;
+}
+
 static int private_view_describe(DaemonCommand *c,
                                  const char *image,
                                  const Config *how,
                                  const char *place)
 {
-        static const char *const policies[] = {
-                [REFERENCES_NONE] = "none",
-                [REFERENCES_DIRECTORY] = "directory",
-                [REFERENCES_CHAIN] = "chain",
-                [REFERENCES_ANY] = "any",
-        };
-        int status = daemon_add(c, "--path=%s", image);
+        ConfigSetting s = { 0 };
+        int r = 0, status = daemon_add(c, "--path=%s", image);
 
         if (status == CLI_OK)
                 status = daemon_add(c, "--mount-point=%s", place);
-        if (status == CLI_OK)
-                status = daemon_add(c, "--references=%s", policies[how->references]);
-        if (status == CLI_OK && how->format)
-                status = daemon_add(c, "--format=%s", how->format);
-        for (size_t i = 0; status == CLI_OK && how->allowed_paths && how->allowed_paths[i]; i++)
-                status = daemon_add(c, "--allowed-paths='%s'", how->allowed_paths[i]);
-        if (status == CLI_OK && how->force_share)
-                status = daemon_add(c, "--force-share");
-        if (status == CLI_OK)
+        for (size_t i = 0; status == CLI_OK && (r = config_get_setting(how, i, &s)) > 0; i++) {
+                status = private_view_add_setting(c, &s);
+                free(TAKE(s.text));
+        }
+        if (status == CLI_OK && r >= 0)
                 status = daemon_add(c, "--quiet");
         if (status == CLI_OK)
                 status = daemon_add(c, "--for-command");
-        return status == CLI_OK ? daemon_add(c, "--ready-fd=%d", PRIVATE_VIEW_READY_FD) : status;
+        if (status == CLI_OK)
+                status = daemon_add(c, "--ready-fd=%d", PRIVATE_VIEW_READY_FD);
+        return r < 0 ? CLI_FAILURE : status;
 }
 
 /* It is told nothing of a service manager, hears from no terminal, and says what it has to say to us. */

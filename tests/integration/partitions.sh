@@ -101,6 +101,14 @@ diff wanted got
 down view
 equal "the image" "$(fingerprint gpt.qcow2)" "$before"
 
+step "a chain in a folder whose name wants quotes"
+mkdir "o'brien and sons"
+cp --sparse=always gpt.raw "o'brien and sons"
+qemu-img create -q -f qcow2 -b "$PWD/o'brien and sons/gpt.raw" -F raw over.qcow2
+"$RAWVIEW" partitions --json --references=chain --allowed-paths="\"$PWD/o'brien and sons\"" over.qcow2 | with_systems >got
+diff wanted got
+nothing_left
+
 step "a table: whole in a pipe, and in bytes"
 "$RAWVIEW" partitions gpt.qcow2 >got
 equal "lines" "$(wc -l <got)" 6

@@ -54,9 +54,11 @@ void found_tell(const FoundView *view)
         if (!name || !disk)
                 return;
         view_look_in(-1, disk, &look);
-        if (look.condition != VIEW_SERVING || !found_get(view->path, &found))
+        /* It is the worker that says so, whatever has become of it. */
+        _cleanup_free_ char *format = text_printable(look.format);
+        if (look.condition != VIEW_SERVING || !found_get(view->path, &found) || !format)
                 return;
-        fprintf(stderr, "%s: %s, %s, %s\n", name, look.format, size_format(look.size, size),
+        fprintf(stderr, "%s: %s, %s, %s\n", name, format, size_format(look.size, size),
                 found.writable ? "writable" : "read-only");
         partition_list_tell(disk, &list);
         /* A name that cannot be typed is nothing to tell what to do with. */

@@ -168,9 +168,11 @@ int table_tree_begin_writing(Node *n, TableTree *t, Err *err)
                 return r;
         atomic_store(&t->end, round_up(t->file_size, table_tree_cluster_size(t)));
         r = table_tree_look_at_all(n, t, err);
-        if (r >= 0)
-                t->writes = true;
-        return r;
+        if (r < 0)
+                return r;
+        t->disk_size = t->size_in_header;
+        t->writes = true;
+        return 0;
 }
 
 int table_tree_extend_l1(Node *n, TableTree *t, uint64_t count)

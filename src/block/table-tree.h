@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "base/bits.h"
 #include "base/err.h"
 #include "block/cache.h"
 #include "block/extent.h"
@@ -53,6 +54,10 @@ typedef struct TableTreeOps {
          * 0, which only a reader may say; EIO: damaged. */
         int (*has_table)(Node *n, uint64_t pos);
 
+        /* Writes to the header how large the disk is, and where its L1 table lies now: all of it or nothing, whatever happens
+         * meanwhile. What has to be on the disk before that is there. */
+        int (*write_header)(Node *n, uint64_t size);
+
         TableZero zero;
         uint64_t zero_entry;
 } TableTreeOps;
@@ -74,10 +79,16 @@ typedef struct TableTree {
         uint32_t cluster_bits;
         uint32_t table_bits; /* log2 of the entries of an L2 table */
         uint64_t header_len; /* no table and no cluster lies below it */
+        uint64_t l1_max;     /* entries that an L1 table can have */
 
         /* Change while layout is held exclusively only: as many entries as the disk needs, and the bytes that the table
          * takes in the file. */
         uint64_t l1_pos, l1_count, l1_len;
+
+        /* What the header says of the disk's size, which the driver sets, too, and what it is to say. Change in a resize and in
+         * a flush. */
+        uint64_t size_in_header, disk_size;
+        bool header_changed;
 
         uint64_t file_size; /* of the store when it was opened */
         bool writes;        /* table_tree_begin_writing was called */
@@ -111,6 +122,12 @@ static inline uint64_t table_tree_table_len(const TableTree *t)
         return UINT64_C(8) << t->table_bits;
 }
 
+/* How many entries of the L1 table a disk of this size needs. */
+static inline uint64_t table_tree_count_l1(const TableTree *t, uint64_t size)
+{
+        return div_round_up(size, UINT64_C(1) << table_tree_l1_bits(t));
+}
+
 int table_tree_init(Node *n, TableTree *t, Err *err);
 
 /* Accepts one that was never initialised. */
@@ -129,6 +146,15 @@ int table_tree_discard(
         Node *n, TableTree *t, uint64_t off, uint64_t len, uint64_t *ret_off, uint64_t *ret_len);
 
 /* Writes what has changed, in order, but for the last sync: that is the caller's. */
+int table_tree_write_back(Node *n, TableTree *t);
+
+/* To whole sectors of the driver's. What a shorter disk has cut off reads as zeroes or what is below, should it get longer again.
+ * EFBIG: more than the tables can map. Layout is held exclusively. */
+int table_tree_resize(Node *n, TableTree *t, uint64_t size);
+
+/* The rest is for table-tree*.c. */
+
+/* As table_tree_write_back, but for the header. */
 int table_tree_commit(Node *n, TableTree *t);
 
 /* Whatever lies in whole clusters of [off, end) reads as zeroes or what is below; places are kept. Layout is held
@@ -142,8 +168,6 @@ int table_tree_extend_l1(Node *n, TableTree *t, uint64_t count);
 /* Copies the L1 table to the end of the file, with room for `count` entries; the driver writes to the header where it lies
  * now, after a sync. Layout is held exclusively. */
 int table_tree_move_l1(Node *n, TableTree *t, uint64_t count);
-
-/* The rest is for table-tree*.c. */
 
 /* Do the two ranges touch? Neither wraps. */
 static inline bool table_ranges_overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)

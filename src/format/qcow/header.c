@@ -11,11 +11,6 @@
 static const uint8_t qcow_magic[4] = { 'Q', 'F', 'I', 0xfb };
 static const uint8_t qcow_xen_magic[4] = { 'X', 'E', 'N', 0xfb };
 
-uint64_t qcow_l1_count(const QcowHeader *h, uint64_t size)
-{
-        return div_round_up(size, UINT64_C(1) << (h->cluster_bits + h->l2_bits));
-}
-
 static int qcow_load_header(Store *s, QcowDiskHeader *ret, Err *err)
 {
         int r = store_read_named(s, ret, sizeof(*ret), 0, "the header", err);
@@ -55,7 +50,7 @@ static int qcow_parse_geometry(const QcowDiskHeader *d, QcowHeader *h, Err *err)
 static int qcow_parse_l1(const QcowDiskHeader *d, QcowHeader *h, uint64_t file_size, Err *err)
 {
         h->l1_pos = from_be64(d->l1_table_offset);
-        h->l1_count = qcow_l1_count(h, h->size);
+        h->l1_count = div_round_up(h->size, UINT64_C(1) << (h->cluster_bits + h->l2_bits));
         if (h->l1_count > LIMIT_TABLE_SIZE / sizeof(be64))
                 return err_set(err, EFBIG,
                                "size %" PRIu64 " needs an L1 table of %" PRIu64

@@ -134,6 +134,21 @@ static int qcow_has_table(Node *n, uint64_t pos)
         return pos >= sizeof(QcowDiskHeader) && pos < atomic_load(&q->tree.end) ? 1 : -EIO;
 }
 
+/* The size and the place of the L1 table hold together only: in one write within the first sector. */
+static int qcow_write_header(Node *n, uint64_t size)
+{
+        const Qcow *q = n->state;
+        QcowDiskHeader d;
+        const size_t first = offsetof(QcowDiskHeader, size);
+
+        int r = store_read(n->store, &d, sizeof(d), 0);
+        if (r < 0)
+                return r == -ENODATA ? -EIO : r;
+        d.size = to_be64(size);
+        d.l1_table_offset = to_be64(q->tree.l1_pos);
+        return store_write(n->store, (uint8_t *)&d + first, sizeof(d) - first, first);
+}
+
 static const TableTreeOps qcow_ops = {
         .get_table = qcow_get,
         .put_table = qcow_put,
@@ -141,6 +156,7 @@ static const TableTreeOps qcow_ops = {
         .put = qcow_put,
         .classify = qcow_classify,
         .has_table = qcow_has_table,
+        .write_header = qcow_write_header,
         .zero = TABLE_ZERO_NONE,
 };
 
@@ -152,6 +168,7 @@ static const TableTreeOps qcow_xen_ops = {
         .put = qcow_put,
         .classify = qcow_classify,
         .has_table = qcow_has_table,
+        .write_header = qcow_write_header,
         .zero = TABLE_ZERO_NONE,
 };
 
@@ -201,6 +218,8 @@ static int qcow_open_tables(Node *n, Qcow *q, Err *err)
         q->tree.l1_pos = h->l1_pos;
         q->tree.l1_count = h->l1_count;
         q->tree.l1_len = h->l1_count * sizeof(be64);
+        q->tree.l1_max = LIMIT_TABLE_SIZE / sizeof(be64);
+        q->tree.size_in_header = h->size;
         return table_tree_init(n, &q->tree, err);
 }
 
@@ -235,7 +254,6 @@ static int qcow_open(Node *n, Opener *opener, Err *err)
                                "opened read-only",
                                q->header.backing_pos);
         n->granule = table_tree_cluster_size(&q->tree);
-        q->disk_size = q->header.size;
         return table_tree_begin_writing(n, &q->tree, err);
 }
 
@@ -279,89 +297,20 @@ static int qcow_discard(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, 
         return table_tree_discard(n, &q->tree, off, len, ret_off, ret_len);
 }
 
-/* The size and the place of the L1 table, which hold together only: in one write within the first sector. */
-static int qcow_write_header(Node *n, Qcow *q)
-{
-        QcowDiskHeader d;
-        const size_t first = offsetof(QcowDiskHeader, size);
-
-        int r = node_sync(n);
-        if (r >= 0)
-                r = store_read(n->store, &d, sizeof(d), 0);
-        if (r < 0)
-                return r == -ENODATA ? -EIO : r;
-        d.size = to_be64(q->disk_size);
-        d.l1_table_offset = to_be64(q->tree.l1_pos);
-        r = store_write(n->store, (uint8_t *)&d + first, sizeof(d) - first, first);
-        if (r < 0)
-                return r;
-        q->header.size = q->disk_size;
-        q->header_changed = false;
-        return 0;
-}
-
 static int qcow_write_back(Node *n)
 {
         Qcow *q = n->state;
-
-        int r = table_tree_commit(n, &q->tree);
-        return r >= 0 && q->header_changed ? qcow_write_header(n, q) : r;
-}
-
-/* What a longer disk would bring to light is cleared first. A longer L1 table needs another place. */
-static int qcow_grow(Node *n, Qcow *q, uint64_t size)
-{
-        uint64_t count = qcow_l1_count(&q->header, size);
-
-        if (count > LIMIT_TABLE_SIZE / sizeof(be64))
-                return -EFBIG;
-        int r = table_tree_clear(n, &q->tree, n->size, size);
-        if (r >= 0 && count > q->tree.l1_count)
-                r = table_tree_move_l1(n, &q->tree, count);
-        if (r < 0)
-                return r;
-        q->disk_size = size;
-        q->header_changed = true;
-        return 0;
-}
-
-/* First the header says that the rest is gone, then it is cleared where it lies. What cannot be cleared now is cleared when
- * the disk gets longer again. */
-static int qcow_shrink(Node *n, Qcow *q, uint64_t size)
-{
-        /* Growing is taken back before the header knew of it. */
-        bool taken_back = size >= q->header.size;
-        uint64_t before = q->disk_size;
-
-        int r = taken_back ? 0 : table_tree_commit(n, &q->tree);
-        if (r < 0)
-                return r;
-        q->disk_size = size;
-        q->header_changed = true;
-        if (taken_back)
-                return 0;
-        r = qcow_write_header(n, q);
-        if (r >= 0)
-                r = node_sync(n);
-        if (r < 0) {
-                /* Whatever the header says now, the next flush makes it right. */
-                q->disk_size = before;
-                q->header_changed = true;
-                return r;
-        }
-        (void)table_tree_clear(n, &q->tree, size, n->size);
-        return 0;
+        return table_tree_write_back(n, &q->tree);
 }
 
 static int qcow_resize(Node *n, uint64_t size)
 {
         Qcow *q = n->state;
-        uint64_t sectors = round_up(size, QCOW_SECTOR);
 
         /* A disk of nothing is not allowed. */
         if (size == 0)
                 return -EOPNOTSUPP;
-        return size > n->size ? qcow_grow(n, q, sectors) : qcow_shrink(n, q, sectors);
+        return table_tree_resize(n, &q->tree, round_up(size, QCOW_SECTOR));
 }
 
 static int qcow_describe(Node *n, Info *info)

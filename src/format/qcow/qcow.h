@@ -83,11 +83,6 @@ typedef struct Qcow {
         QcowHeader header;
         TableTree tree;
         SectorCipher *aes; /* owned: NULL: it is not encrypted, or locked */
-
-        /* The header does not yet say so: the size, or where the L1 table is. Set while layout is held exclusively,
-         * cleared by a flush. */
-        bool header_changed;
-        uint64_t disk_size;
 } Qcow;
 
 /* Where the compressed cluster of an entry lies. */
@@ -97,6 +92,3 @@ typedef struct QcowCoded {
 
 /* header.c: reads and checks the header. */
 int qcow_header_read(Store *s, QcowHeader *ret, Err *err);
-
-/* How many L1 entries a disk of this size needs. */
-uint64_t qcow_l1_count(const QcowHeader *h, uint64_t size);

@@ -212,6 +212,17 @@ static int qed_has_table(Node *n, uint64_t pos)
         return qed_is_cluster(&q->header, pos, end) ? 1 : -EIO;
 }
 
+int qed_write_field(Node *n, size_t at, uint64_t value)
+{
+        le64 raw = to_le64(value);
+        return store_write(n->store, &raw, sizeof(raw), at);
+}
+
+static int qed_write_size(Node *n, uint64_t size)
+{
+        return qed_write_field(n, offsetof(QedDiskHeader, image_size), size);
+}
+
 static const TableTreeOps qed_ops = {
         .get_table = qed_get,
         .put_table = qed_put,
@@ -219,15 +230,10 @@ static const TableTreeOps qed_ops = {
         .put = qed_put,
         .classify = qed_classify,
         .has_table = qed_has_table,
+        .write_header = qed_write_size,
         .zero = TABLE_ZERO_ENTRY,
         .zero_entry = QED_ENTRY_ZERO,
 };
-
-/* How many entries of the L1 table a disk of this size needs. */
-static uint64_t qed_l1_count(const QedHeader *h, uint64_t size)
-{
-        return div_round_up(size, UINT64_C(1) << (h->cluster_bits + h->table_bits));
-}
 
 static int qed_open_tables(Node *n, Qed *q, Err *err)
 {
@@ -236,8 +242,10 @@ static int qed_open_tables(Node *n, Qed *q, Err *err)
         q->tree.table_bits = q->header.table_bits;
         q->tree.header_len = q->header.len;
         q->tree.l1_pos = q->header.l1_pos;
-        q->tree.l1_count = qed_l1_count(&q->header, q->header.size);
+        q->tree.l1_count = table_tree_count_l1(&q->tree, q->header.size);
         q->tree.l1_len = q->header.table_len;
+        q->tree.l1_max = UINT64_C(1) << q->header.table_bits;
+        q->tree.size_in_header = q->header.size;
         return table_tree_init(n, &q->tree, err);
 }
 
@@ -267,7 +275,6 @@ static int qed_open(Node *n, Opener *opener, Err *err)
         if (r < 0 || !n->writable)
                 return r;
         n->granule = table_tree_cluster_size(&q->tree);
-        q->disk_size = q->header.size;
         return table_tree_begin_writing(n, &q->tree, err);
 }
 
@@ -277,12 +284,6 @@ static void qed_close(Node *n)
 
         if (q)
                 table_tree_done(n, &q->tree);
-}
-
-int qed_write_field(Node *n, size_t at, uint64_t value)
-{
-        le64 raw = to_le64(value);
-        return store_write(n->store, &raw, sizeof(raw), at);
 }
 
 /* Features that every writer has to know are dropped, and the last cluster of the file is made whole. */
@@ -404,82 +405,20 @@ static int qed_discard(Node *n, uint64_t off, uint64_t len, uint64_t *ret_off, u
         return r < 0 ? r : table_tree_discard(n, &q->tree, off, len, ret_off, ret_len);
 }
 
-static int qed_write_size(Node *n, Qed *q)
-{
-        int r = node_sync(n);
-        if (r >= 0)
-                r = qed_write_field(n, offsetof(QedDiskHeader, image_size), q->disk_size);
-        if (r < 0)
-                return r;
-        q->header.size = q->disk_size;
-        q->size_changed = false;
-        return 0;
-}
-
 static int qed_write_back(Node *n)
 {
         Qed *q = n->state;
-
-        int r = table_tree_commit(n, &q->tree);
-        return r >= 0 && q->size_changed ? qed_write_size(n, q) : r;
-}
-
-/* What a longer disk would bring to light is cleared first. */
-static int qed_grow(Node *n, Qed *q, uint64_t size)
-{
-        uint64_t count = qed_l1_count(&q->header, size);
-
-        if (count > UINT64_C(1) << q->header.table_bits)
-                return -EFBIG;
-        int r = table_tree_extend_l1(n, &q->tree, count);
-        if (r >= 0)
-                r = table_tree_clear(n, &q->tree, n->size, size);
-        if (r < 0)
-                return r;
-        q->disk_size = size;
-        q->size_changed = true;
-        return 0;
-}
-
-/* First the header says that the rest is gone, then it is cleared where it lies: nobody else's QED driver expects anything
- * behind the end. What cannot be cleared now is cleared by us when we make the disk longer again. */
-static int qed_shrink(Node *n, Qed *q, uint64_t size)
-{
-        /* Growing is taken back before the header knew of it. */
-        if (size >= q->header.size) {
-                q->disk_size = size;
-                q->size_changed = true;
-                return 0;
-        }
-        int r = table_tree_commit(n, &q->tree);
-        if (r < 0)
-                return r;
-        q->disk_size = size;
-        q->size_changed = true;
-        r = qed_write_size(n, q);
-        if (r >= 0)
-                r = node_sync(n);
-        if (r < 0) {
-                /* Whatever the header says now, the next flush makes it right. */
-                q->disk_size = round_up(n->size, QED_SECTOR);
-                q->size_changed = true;
-                return r;
-        }
-        (void)table_tree_clear(n, &q->tree, size, n->size);
-        return 0;
+        return table_tree_write_back(n, &q->tree);
 }
 
 static int qed_resize(Node *n, uint64_t size)
 {
         Qed *q = n->state;
-        uint64_t sectors = round_up(size, QED_SECTOR);
 
         int r = qed_prepare(n);
         if (r >= 0)
                 r = qed_mark(n);
-        if (r < 0)
-                return r;
-        return size > n->size ? qed_grow(n, q, sectors) : qed_shrink(n, q, sectors);
+        return r < 0 ? r : table_tree_resize(n, &q->tree, round_up(size, QED_SECTOR));
 }
 
 static int qed_describe(Node *n, Info *info)

@@ -70,10 +70,6 @@ typedef struct Qed {
 
         /* The image says that it needs a check, because we change tables. Set under the tree's commit_lock. */
         atomic_bool marked;
-
-        /* Not yet what the header says. Set while layout is held exclusively, cleared by a flush. */
-        bool size_changed;
-        uint64_t disk_size;
 } Qed;
 
 /* Can a cluster of data, or the beginning of a table, lie at `pos` in a file that ends at `end`? */

@@ -6,10 +6,12 @@
 #include "supervisor/watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
         /* So long the service manager waits from one word of it to the next. */
@@ -64,10 +66,25 @@ static void unchanged_log(const Manager *m, const MessageDigest *d, const Unchan
 
         subject.file = path;
         subject.sha256 = f->sha256[after];
-        if (after && f->known[0] && strcmp(f->sha256[0], f->sha256[1]) != 0)
+        if (after && (!f->known[0] || strcmp(f->sha256[0], f->sha256[1]) != 0))
                 return;
         event_log(after ? EVENT_UNCHANGED : EVENT_DIGEST, &subject, 0, "%s: sha256 %s%s", path,
                   f->sha256[after], after ? ", as it was before it was shown" : "");
+}
+
+/* Progress is what is waited for, so that it cannot be without end. A file that was cut off meanwhile counts as well: whoever reads
+ * it fails. */
+static bool unchanged_is_too_long(const Manager *m, const MessageDigest *d)
+{
+        int fd = m->image.layers[d->layer].fd;
+        uint64_t most = INT64_MAX;
+        struct statx st;
+
+        /* What the kernel knows already: a server that hangs is the worker's to wait for. */
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) == 0 &&
+            S_ISREG(st.stx_mode))
+                most = st.stx_size;
+        return d->total > most;
 }
 
 int unchanged_take(Manager *m, const MessageDigest *d, Err *err)
@@ -76,6 +93,8 @@ int unchanged_take(Manager *m, const MessageDigest *d, Err *err)
 
         if (d->layer >= m->image.count || (m->image.overlay > 0 && d->layer == m->image.overlay))
                 return err_set(err, EPROTO, "it has read a file that is no part of the image");
+        if (unchanged_is_too_long(m, d))
+                return err_set(err, EPROTO, "it reads more than there is");
         int r = unchanged_make_room(&m->unchanged, m->image.count, err);
         if (r < 0)
                 return r;

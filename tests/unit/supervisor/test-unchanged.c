@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -34,6 +36,8 @@ static void scene_begin(Scene *s)
         s->m.image.layers[0].path = s->top;
         s->m.image.layers[1].path = s->over;
         s->m.image.layers[2].path = s->base;
+        for (size_t i = 0; i < s->m.image.count; i++)
+                s->m.image.layers[i].fd = -1;
         s->m.stage = STAGE_OPENING;
 }
 
@@ -116,6 +120,25 @@ static void test_what_nobody_says_who_reads(void **state)
         unchanged_done(&s.m.unchanged);
 }
 
+/* Who could claim any length could keep a stop waiting for ever. */
+static void test_no_more_is_read_than_there_is(void **state)
+{
+        Err err = { "" };
+        Scene s;
+
+        scene_begin(&s);
+        assert_int_equal(say(&s, 0, UINT64_MAX - 1, UINT64_MAX, -1, &err), -EPROTO);
+        assert_non_null(strstr(err.text, "more than there is"));
+        int fd = memfd_create("image", MFD_CLOEXEC);
+        assert_int_equal(ftruncate(fd, 2 * MIB), 0);
+        s.m.image.layers[0].fd = fd;
+        assert_int_equal(say(&s, 0, 0, 2 * MIB, -1, NULL), 0);
+        assert_int_equal(say(&s, 0, MIB, 2 * MIB + 1, -1, NULL), -EPROTO);
+        assert_int_equal(say(&s, 0, 2 * MIB, 2 * MIB, 7, NULL), 0);
+        close(fd);
+        unchanged_done(&s.m.unchanged);
+}
+
 static void test_when_it_may_be_said(void **state)
 {
         Scene s;
@@ -145,6 +168,7 @@ int main(void)
                 cmocka_unit_test(test_what_is_the_same),
                 cmocka_unit_test(test_what_is_not),
                 cmocka_unit_test(test_what_nobody_says_who_reads),
+                cmocka_unit_test(test_no_more_is_read_than_there_is),
                 cmocka_unit_test(test_when_it_may_be_said),
                 cmocka_unit_test(test_who_makes_progress_is_waited_for),
         };

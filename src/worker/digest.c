@@ -35,11 +35,11 @@ static int digests_add(Digests *d, Store *s, const IpcOpener *opener, const char
                 return err_set(err, ENOMEM, "%m");
         d->facts = facts;
         files[d->count] = (DigestFile){ .store = s };
+        if (!ipc_opener_get_number(opener, s, &files[d->count].number))
+                return err_set(err, EINVAL, "a file of the image was never opened");
         facts[d->count] = (StateDigest){ .file = strdup(name) };
         if (!facts[d->count].file)
                 return err_set(err, ENOMEM, "%m");
-        if (!ipc_opener_get_number(opener, s, &files[d->count].number))
-                return err_set(err, EINVAL, "a file of the image was never opened");
         d->count++;
         return 0;
 }

@@ -133,17 +133,17 @@ static int gpt_sum_entry(void *arg, const uint8_t *entry, uint32_t index, Err *e
         return 0;
 }
 
-/* 0: sound. EINVAL, EFBIG: why it is not. */
+/* 0: sound. EINVAL, EFBIG: why it is not, and *ret has the header as far as it could be read. */
 static int gpt_try(const PartitionSource *s, const GptPlace *at, GptSound *ret, Err *err)
 {
         _Alignas(GptHeader) uint8_t sector[GPT_SECTOR_MAX];
         GptSum sum = { 0 };
 
+        memset(ret, 0, sizeof(*ret));
+        ret->place = *at;
         int r = parse_read(s, sector, at->sector_size, at->number * at->sector_size, err);
         if (r < 0)
                 return r;
-        memset(ret, 0, sizeof(*ret));
-        ret->place = *at;
         memcpy(&ret->header, sector, sizeof(ret->header));
         if (!gpt_has_magic(&ret->header))
                 return err_set(err, EINVAL, "there is none");

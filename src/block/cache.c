@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Shards, each with a mutex, a hash table and a list in order of use. A hit touches one shard for a few
- * instructions, and writes nothing that another shard's hits write: a chain looks up a piece in each of its layers. What
- * is among the newest CACHE_FRESH_SHARE of the budget is not moved, so that the order is that of use up to so much. A load runs without any lock: its entry is in the table already, marked as loading, and whoever wants
- * the same piece sleeps on that entry's condition.
+ * Shards, each with a mutex, a hash table and a list in order of use. A hit touches one shard for a few instructions, and writes
+ * nothing that another shard's hits write: a chain looks up a piece in each of its layers. What is among the newest
+ * CACHE_FRESH_SHARE of the budget is not moved, so that the order is that of use up to so much. A load runs without any lock:
+ * its entry is in the table already, marked as loading, and whoever wants the same piece sleeps on that entry's condition.
  *
  * An entry lives as long as somebody holds it: each user does, and the shard while it has it in its table. So giving one
  * back takes no lock.
  *
- * The budget is one for all shards. What goes first is the oldest of the shards' oldest, by a clock that goes
- * on by the size of every entry that becomes the newest of its shard. The budget and what is reserved of it change under one lock, so that each allows the other.
+ * The budget is one for all shards. What goes first is the oldest of the shards' oldest, by a clock that goes on by the size of
+ * every entry that becomes the newest of its shard. The budget and what is reserved of it change under one lock, so that each
+ * allows the other.
  */
 #include "block/cache.h"
 

@@ -2,6 +2,9 @@
 /*
  * MD5 (RFC 1321), for the checksums that images have in them. It finds what went wrong by chance; against somebody who means
  * harm it is worth nothing. An Md5 is a value; one thread at a time.
+ *
+ * It is our own because libgcrypt is for encrypted images: EWF and Parallels are read without it, by formats that may use codecs
+ * and no ciphers; and where the kernel is in FIPS mode libgcrypt refuses MD5.
  */
 #pragma once
 

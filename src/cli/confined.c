@@ -109,8 +109,12 @@ static int confined_judge(const char *file, int status)
         if (!WIFSIGNALED(status))
                 return WEXITSTATUS(status);
         confined_share_end(WTERMSIG(status));
-        err_set(&err, ECHILD, "the confined process was ended by signal %d (%s)", WTERMSIG(status),
-                strsignal(WTERMSIG(status)));
+        if (WTERMSIG(status) == SIGALRM)
+                err_set(&err, ETIMEDOUT,
+                        "the confined process did not come to an end in the time that it has");
+        else
+                err_set(&err, ECHILD, "the confined process was ended by signal %d (%s)",
+                        WTERMSIG(status), strsignal(WTERMSIG(status)));
         return cli_fail(file, &err);
 }
 

@@ -57,6 +57,13 @@ static int end_by_signal(void *arg, int channel, pid_t parent)
         return CHILD_SURPRISED;
 }
 
+static int end_by_alarm(void *arg, int channel, pid_t parent)
+{
+        signal(SIGALRM, SIG_DFL);
+        raise(SIGALRM);
+        return CHILD_SURPRISED;
+}
+
 static int end_without_channel(void *arg, int channel, pid_t parent)
 {
         close(channel);
@@ -206,6 +213,8 @@ static const Case cases[] = {
         { "a status is passed on", end_with_3, 3, NULL },
         { "a signal is told", end_by_signal, 1,
           "the confined process was ended by signal 31 (Bad system call)" },
+        { "a time limit is told as one", end_by_alarm, 1,
+          "the confined process did not come to an end in the time that it has" },
         { "one that asks no more is waited for", end_without_channel, 4, NULL },
         { "a file", get_a_file, 0, NULL },
         { "refusals", get_what_is_refused, 0, NULL },

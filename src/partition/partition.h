@@ -72,6 +72,12 @@ int partition_table_read(const PartitionSource *source, PartitionTable **ret, Er
 /* "mbr", "gpt", "apm", "none". */
 const char *partition_scheme_name(PartitionScheme scheme);
 
+/* Have they bytes in common? */
+static inline bool partition_overlaps(const Partition *a, const Partition *b)
+{
+        return a->start < b->start + b->len && b->start < a->start + a->len;
+}
+
 /* The one that `text` says: a number, a name, or a UUID. *ret is the table's. ENOENT: there is none, and the text says which there
  * are; ENOTUNIQ: several, and it says which; EINVAL: it is one that cannot be shown alone. */
 int partition_find(const PartitionTable *t, const char *text, const Partition **ret, Err *err);

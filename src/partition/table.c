@@ -50,17 +50,12 @@ static bool parse_may_overlap(const PartitionTable *t, const Partition *a, const
         return t->scheme == PARTITION_SCHEME_MBR && a->start == 0;
 }
 
-static bool parse_overlap(const Partition *a, const Partition *b)
-{
-        return a->start < b->start + b->len && b->start < a->start + a->len;
-}
-
 int parse_check_overlaps(const PartitionTable *t, Err *err)
 {
         for (size_t i = 0; i < t->count; i++)
                 for (size_t k = 0; k < i; k++) {
                         const Partition *a = &t->partitions[k], *b = &t->partitions[i];
-                        if (parse_overlap(a, b) && !parse_may_overlap(t, a, b) &&
+                        if (partition_overlaps(a, b) && !parse_may_overlap(t, a, b) &&
                             !parse_may_overlap(t, b, a))
                                 return err_set(err, EINVAL, "partition %u overlaps partition %u",
                                                b->number, a->number);

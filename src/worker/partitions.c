@@ -10,17 +10,12 @@ enum {
         PARTITIONS_WRITE_BITS = 0222,
 };
 
-static bool partitions_overlap(const Partition *a, const Partition *b)
-{
-        return a->start < b->start + b->len && b->start < a->start + a->len;
-}
-
 /* An extended one is no file, and only frames others. */
 static bool partitions_is_shared(const PartitionTable *t, const Partition *p)
 {
         for (size_t i = 0; i < t->count; i++) {
                 const Partition *other = &t->partitions[i];
-                if (other != p && other->kind != PARTITION_EXTENDED && partitions_overlap(p, other))
+                if (other != p && other->kind != PARTITION_EXTENDED && partition_overlaps(p, other))
                         return true;
         }
         return false;

@@ -100,7 +100,7 @@ static int loop_release(const MountEntry *view, const char *name, int limit_ms, 
         if (pidfd_send_signal(holder, SIGTERM, NULL, 0) < 0)
                 return err_set(err, errno, "cannot end its loop device %s: %m", path);
         struct pollfd p = { .fd = holder, .events = POLLIN };
-        if (poll(&p, 1, limit_ms) == 0)
+        if (poll(&p, 1, limit_ms) <= 0)
                 return err_set(err, ETIMEDOUT, "its loop device %s does not end", path);
         return 1;
 }

@@ -5,6 +5,7 @@
 #include "base/inherited.h"
 #include "cli/cli.h"
 #include "cli/daemon.h"
+#include "cli/own-place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,13 +38,12 @@ static void private_view_hold_signals(PrivateView *v)
         v->holds_signals = sigprocmask(SIG_BLOCK, &held, &v->mask) == 0;
 }
 
-/* Where views of the caller's are: for root /run/rawview, where AppArmor's profile lets them be. */
+/* Where views of the caller's are: for root that is where AppArmor's profile lets them be. */
 static int private_view_make_folder(char **ret, Err *err)
 {
-        const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
         _cleanup_free_ char *above = NULL, *folder = NULL;
 
-        if (runtime && runtime[0] == '/' && asprintf(&above, "%s/rawview", runtime) >= 0) {
+        if (own_place_get_folder(&above, NULL) >= 0) {
                 (void)mkdir(above, geteuid() == 0 ? 0755 : 0700);
                 if (asprintf(&folder, "%s/.look-XXXXXX", above) >= 0 && mkdtemp(folder)) {
                         *ret = TAKE(folder);

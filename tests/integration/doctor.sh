@@ -128,13 +128,94 @@ step "a view that is there, and a stale one"
 up view disk.qcow2
 doctor disk.qcow2
 grep -q '^note disk.qcow2: is covered by a view' out || fail "$(cat out)"
-kill -KILL "$(pgrep -x rawview-worker)" "$(cat view.pid)"
+# The worker second: rawviewd would clean up.
+kill -KILL "$(cat view.pid)" "$(worker_of "$(cat view.pid)")"
 wait_until 20 bash -c 'rawview list | grep -q stale'
 finds "$W/disk.qcow2" 'is a stale view'
 eval "$(mend)"
 doctor
 
+step "a view whose worker was stopped, of root's and of a user's"
+answers()
+{
+    timeout 20 getfattr --absolute-names -n user.rawview.state "$1" >/dev/null 2>&1
+}
+# sick VIEW WORDS DOCTOR LINE: what is said of a view, what mends it is typed, and the view is well or gone.
+sick()
+{
+    local line
+    finds "$1" "$2" "$3"
+    line=$(mend)
+    [[ $line == "$4" ]] || fail "mended by '$line', expected '$4'"
+    if [[ $3 == doctor ]]; then eval "$line"; else as-user bash -c "$line"; fi
+}
+up view disk.qcow2
+worker=$(worker_of "$(pid_of view)")
+kill -STOP "$worker"
+as-user-doctor || fail "root's view is in the way of a user: $(cat out err)"
+grep -A1 "^note $W/disk.qcow2: .* is stuck" out | grep -qx "     -> by root: umount -f $W/disk.qcow2" || fail "$(cat out)"
+sick "$W/disk.qcow2" "is a view of $W/disk.qcow2 that gives no answer: its rawview-worker .pid $worker. was stopped" doctor "kill -CONT $worker"
+answers disk.qcow2 || fail "the view gives no answer after SIGCONT"
+doctor
+
+step "a view that somebody traces"
+"$PYTHON" -c '
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for task in os.listdir(f"/proc/{sys.argv[1]}/task"):
+    for request in 0x4206, 0x4207:  # PTRACE_SEIZE, PTRACE_INTERRUPT
+        assert libc.ptrace(request, int(task), None, None) == 0
+signal.pause()' "$worker" &
+tracer=$!
+is_held() { [[ $(cut -d' ' -f3 "/proc/$worker/stat") == t ]]; }
+wait_until 20 is_held || fail "nobody holds the worker"
+sick "$W/disk.qcow2" "its rawview-worker .pid $worker. is in the hands of python3 .pid $tracer." doctor "kill $tracer"
+wait $tracer || true
+answers disk.qcow2 || fail "the view gives no answer when the tracer is gone"
+doctor
+down view
+
+step "a view whose connection was cut"
+up view disk.qcow2
+daemon=$(pid_of view)
+kill -STOP "$daemon"
+mountpoint -q /sys/fs/fuse/connections || mount -t fusectl none /sys/fs/fuse/connections
+device=$(mount_field MAJ:MIN disk.qcow2)
+echo 1 >"/sys/fs/fuse/connections/${device#*:}/abort"
+sick "$W/disk.qcow2" "is a stale view of .* its connection was cut while its rawviewd .pid $daemon. was stopped" doctor "kill -CONT $daemon"
+wait_until 20 process_is_gone "$daemon" || fail "rawviewd is still there"
+is_not_mounted disk.qcow2 || fail "the view is still there"
+doctor
+
+step "a view of a user's"
+mkdir -m 1777 shared
+install -o $USER_ID -m 600 disk.qcow2 "shared/my disk.qcow2"
+as-user rawview mount -p "$W/shared/pid" "shared/my disk.qcow2" >/dev/null
+worker=$(worker_of "$(cat shared/pid)")
+kill -STOP "$worker"
+sick "$W/shared/my disk.qcow2" "its rawview-worker .pid $worker. was stopped" as-user-doctor "kill -CONT $worker"
+kill -KILL "$(cat shared/pid)" "$worker"
+wait_until 20 bash -c 'rawview list | grep -q stale'
+finds "$W/shared/my disk.qcow2" 'is a stale view' doctor
+equal "what mends it for root" "$(mend)" "rawview umount --stale"
+sick "$W/shared/my disk.qcow2" 'is a stale view' as-user-doctor "rawview umount '$W/shared/my disk.qcow2'"
+as-user-doctor
+
+step "a view that is covered"
+up view disk.qcow2
+mount --bind disk.raw disk.qcow2
+doctor
+grep -q "^note $W/disk.qcow2: is a view of .* that is covered by a mount of the type" out || fail "$(cat out)"
+eval "$(sed -n '/^note .*covered by/{n;s/^     -> //p}' out)"
+doctor
+! grep -q covered out || fail "$(cat out)"
+down view
+
 step "descriptors"
+as-user-doctor
+grep -q "^note HOME: is $HOME, which belongs to somebody else" out || fail "$(cat out)"
+as-user bash -c "$(sed -n '/^note HOME/{n;s/^     -> //p}' out); rawview doctor" >out
+! grep -q "^note HOME" out || fail "$(cat out)"
 in_own '
     mkdir -p /etc/rawview
     mount -t tmpfs none /etc/rawview

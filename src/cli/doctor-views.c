@@ -200,12 +200,13 @@ static void descriptor_look_at(Doctor *d, const char *const *folders, const char
 {
         _cleanup_config_ Config c;
         _cleanup_descriptor_ Descriptor descriptor = { 0 };
-        char about[300], mend[300];
+        _cleanup_free_ char *word = text_shell_word(name), *mend = NULL;
+        char about[300];
         Err err = { "" };
+        int n = 0;
 
         config_init(&c);
         snprintf(about, sizeof(about), "%s.image", name);
-        snprintf(mend, sizeof(mend), RAWVIEW_LIBEXECDIR "/rawviewd --check %s", name);
         int r = descriptor_read(&c, folders, name, descriptor_warn, d, &descriptor, &err);
         if (r < 0 && descriptor.masked) {
                 doctor_say(d, DOCTOR_OK, about, NULL, "is masked");
@@ -216,12 +217,19 @@ static void descriptor_look_at(Doctor *d, const char *const *folders, const char
         /* What only root may read is root's matter. */
         if (r == -EACCES && geteuid() != 0)
                 return;
-        if (r < 0)
-                doctor_say(d, DOCTOR_BAD, about, mend, "%s", err.text);
-        else if (access(c.path, F_OK) < 0)
-                doctor_say(d, DOCTOR_BAD, about, mend, "its image %s cannot be found: %s", c.path,
-                           strerror(errno));
-        else
+        if (r < 0) {
+                n = asprintf(&mend,
+                             "the line corrected   (whether it is: " RAWVIEW_LIBEXECDIR
+                             "/rawviewd --check %s)",
+                             word ? word : name);
+                doctor_say(d, DOCTOR_BAD, about, n < 0 ? NULL : mend, "%s", err.text);
+        } else if (access(c.path, F_OK) < 0) {
+                const char *file = descriptor.files ? descriptor.files[0] : NULL;
+                n = asprintf(&mend, "the image put there, or Path= in %s corrected",
+                             file ? file : about);
+                doctor_say(d, DOCTOR_BAD, about, n < 0 ? NULL : mend,
+                           "its image %s cannot be found: %s", c.path, strerror(errno));
+        } else
                 doctor_say(d, DOCTOR_OK, about, NULL, "says what it should");
 }
 

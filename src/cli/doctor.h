@@ -16,6 +16,7 @@ typedef enum DoctorGrade {
 
 typedef struct Doctor {
         bool as_json, is_verbose, has_colour;
+        size_t width; /* of the terminal; 0: there is none */
         size_t said, bad;
 } Doctor;
 
@@ -24,11 +25,26 @@ void doctor_say(
         Doctor *d, DoctorGrade grade, const char *about, const char *mend, const char *fmt, ...)
         __attribute__((format(printf, 5, 6)));
 
+/* What puts back what is missing of the package here. */
+const char *doctor_reinstall(void);
+
 /* doctor-fuse.c: the device, the module, fusermount3, fuse.conf, rights. */
 void doctor_look_at_fuse(Doctor *d);
 
-/* doctor-system.c: the kernel, the worker's user, our own programs, the run-time folder. */
+/* doctor-system.c: the kernel, the worker's user, our own programs. */
 void doctor_look_at_system(Doctor *d);
+
+/* doctor-installed.c: units, generators, rules of udev and polkit, and whether they belong to this command. */
+void doctor_look_at_installed(Doctor *d);
+
+/* doctor-policy.c: are the profiles of AppArmor and the module of SELinux loaded? */
+void doctor_look_at_policy(Doctor *d);
+
+/* doctor-limits.c: limits of the shell that started this. */
+void doctor_look_at_limits(Doctor *d);
+
+/* doctor-folder.c: the run-time folder. */
+void doctor_look_at_folder(Doctor *d);
 
 /* doctor-denials.c: what AppArmor or SELinux has refused of late. */
 void doctor_look_at_denials(Doctor *d);

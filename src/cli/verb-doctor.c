@@ -11,7 +11,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+enum {
+        DOCTOR_INDENT = 5, /* of what belongs to a line before */
+};
 
 static const char *const doctor_grades[] = { "ok", "note", "bad" };
 
@@ -48,15 +53,37 @@ static void doctor_print_json(
         json_object_put(o);
 }
 
+/* Words at the end of a line that has `used` columns; where one does not fit, a new line begins. A width of 0: there is no end. */
+static void doctor_print_words(char *text, size_t used, size_t width)
+{
+        for (char *rest = text, *word; (word = strsep(&rest, " "));) {
+                size_t len = terminal_text_width(word);
+                if (width > 0 && used > DOCTOR_INDENT && used + 1 + len > width) {
+                        printf("\n%*s", DOCTOR_INDENT, "");
+                        used = DOCTOR_INDENT;
+                } else if (used > DOCTOR_INDENT) {
+                        putchar(' ');
+                        used++;
+                }
+                fputs(word, stdout);
+                used += len;
+        }
+        putchar('\n');
+}
+
+/* What is to be typed stays on one line, however long, so that it can be copied. */
 static void doctor_print(
         const Doctor *d, DoctorGrade grade, const char *about, const char *mend, const char *text)
 {
         static const char *const colours[] = { "\x1b[32m", "\x1b[33m", "\x1b[1;31m" };
+        char unknown[] = "?";
         _cleanup_free_ char *clean = text_printable(text), *of = text_printable(about);
         _cleanup_free_ char *line = mend ? text_printable(mend) : NULL;
 
-        printf("%s%-5s%s%s: %s\n", d->has_colour ? colours[grade] : "", doctor_grades[grade],
-               d->has_colour ? "\x1b[0m" : "", of ? of : "?", clean ? clean : "?");
+        printf("%s%-*s%s%s:", d->has_colour ? colours[grade] : "", DOCTOR_INDENT,
+               doctor_grades[grade], d->has_colour ? "\x1b[0m" : "", of ? of : "?");
+        doctor_print_words(clean ? clean : unknown,
+                           DOCTOR_INDENT + (of ? terminal_text_width(of) : 1) + 1, d->width);
         if (line)
                 printf("     -> %s\n", line);
 }
@@ -87,9 +114,14 @@ void doctor_say(
 static int doctor_run(Doctor *d, const char *image)
 {
         terminal_prepare();
+        d->width = terminal_width(STDOUT_FILENO);
         d->has_colour = !d->as_json && terminal_has_colour(STDOUT_FILENO);
         doctor_look_at_fuse(d);
         doctor_look_at_system(d);
+        doctor_look_at_installed(d);
+        doctor_look_at_limits(d);
+        doctor_look_at_folder(d);
+        doctor_look_at_policy(d);
         doctor_look_at_denials(d);
         doctor_look_at_views(d);
         doctor_look_at_descriptors(d);

@@ -35,7 +35,7 @@ mend()
 
 as-user-doctor()
 {
-    as-user rawview doctor "$@" >out 2>err
+    as-user rawview doctor >out 2>err
 }
 
 # in_own COMMAND: in a mount namespace of its own.
@@ -47,6 +47,8 @@ in_own()
 }
 
 fill_file disk.raw 1M
+mkdir folder
+chmod 1777 folder
 qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
 chmod 644 disk.*
 
@@ -97,17 +99,97 @@ in_own '
     finds /etc/fuse.conf "allows 0 mounts" as-user-doctor
     echo user_allow_other >conf
     as-user-doctor
-    ! grep -q user_allow_other out'
+    ! grep -q user_allow_other out || fail "$(cat out)"'
 
 step "root without rights"
 finds root 'no CAP_SYS_ADMIN' bash -c 'setpriv --bounding-set -sys_admin rawview doctor >out 2>err'
 
+step "the run-time folder of root"
+in_own '
+    mount -t tmpfs -o nr_inodes=4,size=1m none /run
+    : >/run/rawview
+    finds /run/rawview "is no folder"
+    eval "$(mend)"
+    doctor
+    mkdir /run/rawview
+    chown $USER_ID /run/rawview
+    finds /run/rawview "belongs to $USER_ID"
+    eval "$(mend)"
+    doctor
+    : >/run/1
+    : >/run/2
+    finds /run/rawview "has no inode left"
+    ! rawview mount --partitions disk.raw >/dev/null 2>&1 || fail "a view with no inode left"
+    eval "$(mend)"
+    doctor
+    head -c 2m /dev/zero >/run/1 2>/dev/null || true
+    doctor
+    grep -q "^note /run/rawview: has no space left" out || fail "$(cat out)"
+    eval "$(sed -n "/^note .*no space/{n;s/^     -> //p}" out)"
+    doctor
+    ! grep -q "no space" out || fail "$(cat out)"
+    mount -o remount,ro /run
+    doctor
+    grep -q "^note /run/rawview: .*read-only" out'
+
+step "the run-time folder of a user"
+# What is typed must be typed by the user, in the same shell.
+in_own '
+    chmod 444 disk.raw
+    as-user-then-doctor() { as-user bash -c "$1; rawview doctor" >out 2>err; }
+    unset XDG_RUNTIME_DIR
+    as-user-doctor
+    grep -A1 "^note XDG_RUNTIME_DIR: is not set" out | tail -n 1 | sed "s/^     -> //" >line
+    as-user-then-doctor "$(cat line)"
+    ! grep -q XDG_RUNTIME_DIR out || fail "$(cat out)"
+    for run in relative /nowhere /run "$PWD/disk.raw"; do
+        XDG_RUNTIME_DIR=$run as-user-doctor
+        grep -q "^note XDG_RUNTIME_DIR: is $run, which" out || fail "$run: $(cat out)"
+    done
+    mkdir run
+    mount -t tmpfs -o nr_inodes=4 none run
+    mkdir run/rawview
+    chmod 700 run
+    chown $USER_ID run
+    export XDG_RUNTIME_DIR=$PWD/run
+    finds "$PWD/run/rawview" "belongs to root" as-user-doctor
+    as-user-then-doctor "$(mend)"
+    as-user mkdir -m 500 run/rawview
+    finds "$PWD/run/rawview" "takes no file .Permission denied." as-user-doctor
+    as-user-then-doctor "$(mend)"
+    : >run/last
+    finds "$PWD/run/rawview" "has no inode left" as-user-doctor
+    ! as-user rawview mount --format=raw disk.raw >said 2>&1 || fail "a view with no inode left"
+    eval "$(mend | sed "s/^by root: //")"
+    as-user-doctor
+    as-user rawview mount --format=raw disk.raw >said
+    equal "the place of the view" "$(cat said)" "$PWD/run/rawview/disk.raw"
+    as-user rawview umount "$(cat said)"
+    chmod 644 disk.raw'
+
+step "limits"
+for limit in n:10 v:20000 u:10; do
+    # shellcheck disable=SC2016
+    as-user bash -c 'ulimit -S"$1" "$2"
+        rawview doctor >"$3/said"
+        line=$(<"$3/said")
+        [[ $line =~ "bad  limits: of this shell allow "[^$'\''\n'\'']*$'\''\n'\''"     -> "([^$'\''\n'\'']*) ]] || exit 9
+        eval "${BASH_REMATCH[1]}"
+        rawview doctor' - ${limit%:*} ${limit#*:} "$W/folder" >out 2>&1 || fail "$limit: $? $(cat out folder/said)"
+done
+as-user bash -c 'ulimit -n 10; rawview doctor' >out 2>&1 || true
+grep -A1 '^bad  limits: ' out | grep -qE '^     -> by root: prlimit --nofile=256 --pid [0-9]+$' || fail "$(cat out)"
+bash -c 'ulimit -f 1000; rawview doctor' >out
+grep -q '^note limits: of this shell allow 1024000 bytes in a file' out || fail "$(cat out)"
+
+step "a kernel that is too old"
+finds kernel 'Linux 2.6 is too old' setarch --uname-2.6 bash -c 'rawview doctor >out 2>err'
+
 step "an image"
 finds nosuch 'does not exist' doctor nosuch
-mkdir folder
 finds folder 'neither a regular file' doctor folder
 chmod 600 disk.qcow2
-finds disk.qcow2 'may not be read' as-user-doctor disk.qcow2
+finds disk.qcow2 'may not be read' bash -c 'as-user rawview doctor disk.qcow2 >out 2>err'
 chmod 644 disk.qcow2
 qemu-img create -q -f qcow2 -b ../up.qcow2 -F qcow2 -u folder/over.qcow2 1M
 finds folder/over.qcow2 "what it names cannot be had: .*'../up.qcow2'" doctor folder/over.qcow2
@@ -128,8 +210,8 @@ step "a view that is there, and a stale one"
 up view disk.qcow2
 doctor disk.qcow2
 grep -q '^note disk.qcow2: is covered by a view' out || fail "$(cat out)"
-# The worker second: rawviewd would clean up.
-kill -KILL "$(cat view.pid)" "$(worker_of "$(cat view.pid)")"
+# Its worker ends with it. Without its worker alone it would clean up.
+kill -KILL "$(cat view.pid)"
 wait_until 20 bash -c 'rawview list | grep -q stale'
 finds "$W/disk.qcow2" 'is a stale view'
 eval "$(mend)"
@@ -194,7 +276,7 @@ as-user rawview mount -p "$W/shared/pid" "shared/my disk.qcow2" >/dev/null
 worker=$(worker_of "$(cat shared/pid)")
 kill -STOP "$worker"
 sick "$W/shared/my disk.qcow2" "its rawview-worker .pid $worker. was stopped" as-user-doctor "kill -CONT $worker"
-kill -KILL "$(cat shared/pid)" "$worker"
+kill -KILL "$(cat shared/pid)"
 wait_until 20 bash -c 'rawview list | grep -q stale'
 finds "$W/shared/my disk.qcow2" 'is a stale view' doctor
 equal "what mends it for root" "$(mend)" "rawview umount --stale"
@@ -214,7 +296,8 @@ down view
 step "descriptors"
 as-user-doctor
 grep -q "^note HOME: is $HOME, which belongs to somebody else" out || fail "$(cat out)"
-as-user bash -c "$(sed -n '/^note HOME/{n;s/^     -> //p}' out); rawview doctor" >out
+home=$(sed -n '/^note HOME/{n;s/^     -> //p}' out)
+as-user bash -c "$home; rawview doctor" >out
 ! grep -q "^note HOME" out || fail "$(cat out)"
 in_own '
     mkdir -p /etc/rawview
@@ -305,6 +388,13 @@ in_own_with_denials entries '
     finds SELinux "has refused rawviewd .pid 812. read open of $PWD/disk.qcow2"
     eval "$(mend)"
     doctor'
+
+step "a terminal of 60 columns"
+as-user timeout 60 "$PYTHON" "$HERE/screen.py" 60 -- "$W/bin/rawview" doctor -v >screen.raw
+sed 's/\x1b\[[0-9;]*m//g; s/\r$//' screen.raw >screen
+grep -qx 'ok   /dev/fuse: can be opened' screen || fail "$(cat -v screen)"
+grep -A1 '^note HOME: ' screen | tail -n 1 | grep -q '^     [a-z]' || fail "no second line: $(cat -v screen)"
+! grep -v '^     ->' screen | grep -E '.{61}' || fail "lines that are too long: $(cat -v screen)"
 
 step "words"
 refused 2 'one image' rawview doctor a b

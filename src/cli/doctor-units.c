@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/attempt.h"
 #include "base/cleanup.h"
+#include "build-config.h"
 #include "cli/doctor.h"
+#include "cli/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,21 +24,24 @@ enum {
 
 static const char units_manager[] = "org.freedesktop.systemd1";
 
-/* What rawviewd means with its exit status, and what helps. */
+/* What rawviewd means with its exit status, and what helps first, before a restart. */
 typedef struct UnitReason {
         int status;
-        const char *meaning, *mend;
+        const char *meaning;
+        const char *command; /* IMAGE and NAME, alone at the end, stand for those of the unit */
+        const char *advice;  /* where no command helps */
 } UnitReason;
 
 static const UnitReason unit_reasons[] = {
-        { 64, "wrong usage", NULL },
-        { 65, "the image is damaged, or of a kind that cannot be read", "rawview check IMAGE" },
-        { 66, "there is no image", "Path= of the descriptor" },
-        { 69, "something that is needed is missing", NULL },
-        { 74, "I/O error", "journalctl -k" },
-        { 75, "locked by another program", "the end of the program that holds the image" },
-        { 77, "not permitted", NULL },
-        { 78, "bad descriptor", NULL },
+        { 64, "wrong usage", NULL, NULL },
+        { 65, "the image is damaged, or of a kind that cannot be read", "rawview check IMAGE",
+          NULL },
+        { 66, "there is no image", NULL, "the image put there, or Path= of the descriptor" },
+        { 69, "something that is needed is missing", NULL, NULL },
+        { 74, "I/O error", "journalctl -k", NULL },
+        { 75, "locked by another program", NULL, "the end of the program that holds the image" },
+        { 77, "not permitted", NULL, NULL },
+        { 78, "bad descriptor", RAWVIEW_LIBEXECDIR "/rawviewd --check NAME", NULL },
 };
 
 typedef struct FailedUnit {
@@ -51,32 +56,55 @@ static const UnitReason *unit_find_reason(int status)
         return NULL;
 }
 
-/* The last error that the unit has left in the journal, as far as it may be read. free() it; NULL: there is none. */
-static char *unit_find_last_words(const char *unit, bool of_user)
+/* What a failed unit said last. */
+typedef struct LastWords {
+        char *text, *image, *name; /* NULL: not known */
+} LastWords;
+
+static void last_words_done(LastWords *w)
+{
+        free(w->text);
+        free(w->image);
+        free(w->name);
+}
+#define _cleanup_last_words_ __attribute__((cleanup(last_words_done)))
+
+/* The value of a field. free() it; NULL: there is none. */
+static char *unit_get_field(sd_journal *j, const char *field)
+{
+        const void *bytes = NULL;
+        size_t len = 0, skip = strlen(field) + 1;
+
+        if (sd_journal_get_data(j, field, &bytes, &len) < 0 || len <= skip)
+                return NULL;
+        return strndup((const char *)bytes + skip, len - skip);
+}
+
+/* The last error that the unit has left in the journal since its last start, as far as it may be read. */
+static void unit_find_last_words(const char *unit, bool of_user, uint64_t started, LastWords *ret)
 {
         _cleanup_free_ char *match = NULL;
         sd_journal *j = NULL;
-        char *found = NULL;
+        uint64_t when = 0;
 
         if (asprintf(&match, "%s=%s", of_user ? "_SYSTEMD_USER_UNIT" : "_SYSTEMD_UNIT", unit) < 0 ||
             sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY) < 0) {
                 match = NULL;
-                return NULL;
+                return;
         }
         bool reads = sd_journal_add_match(j, match, 0) >= 0 && sd_journal_seek_tail(j) >= 0;
-        for (int i = 0; reads && !found && i < UNITS_JOURNAL_MAX; i++) {
-                const void *bytes = NULL;
-                size_t len = 0;
-                if (sd_journal_previous(j) <= 0)
+        for (int i = 0; reads && !ret->text && i < UNITS_JOURNAL_MAX; i++) {
+                if (sd_journal_previous(j) <= 0 || sd_journal_get_realtime_usec(j, &when) < 0 ||
+                    when < started)
                         break;
-                if (sd_journal_get_data(j, "PRIORITY", &bytes, &len) < 0 || len != 10 ||
-                    ((const char *)bytes)[9] > '3')
+                _cleanup_free_ char *priority = unit_get_field(j, "PRIORITY");
+                if (!priority || strlen(priority) != 1 || priority[0] > '3')
                         continue;
-                if (sd_journal_get_data(j, "MESSAGE", &bytes, &len) >= 0 && len > 8)
-                        found = strndup((const char *)bytes + 8, len - 8);
+                ret->text = unit_get_field(j, "MESSAGE");
+                ret->image = unit_get_field(j, "RAWVIEW_IMAGE");
+                ret->name = unit_get_field(j, "RAWVIEW_INSTANCE");
         }
         sd_journal_close(j);
-        return found;
 }
 
 static char *unit_get_text(sd_bus *bus, const char *path, const char *property)
@@ -89,27 +117,70 @@ static char *unit_get_text(sd_bus *bus, const char *path, const char *property)
         return text;
 }
 
+/* What comes before the restart. free() it; NULL: nothing. */
+static char *unit_first_step(const UnitReason *reason, const LastWords *words)
+{
+        char *step = NULL;
+
+        if (!reason || (!reason->command && !reason->advice))
+                return NULL;
+        if (!reason->command)
+                return asprintf(&step, "%s, then: ", reason->advice) < 0 ? NULL : step;
+        const char *last = strrchr(reason->command, ' ') + 1;
+        const char *value = strcmp(last, "IMAGE") == 0  ? words->image
+                            : strcmp(last, "NAME") == 0 ? words->name
+                                                        : NULL;
+        _cleanup_free_ char *word = value ? text_shell_word(value) : NULL;
+        int n = asprintf(&step, "%.*s%s; ", (int)(last - reason->command), reason->command,
+                         word ? word : last);
+        return n < 0 ? NULL : step;
+}
+
+typedef struct UnitState {
+        int32_t status;
+        uint64_t started;
+        int needs_reload;
+} UnitState;
+
+static void unit_get_state(sd_bus *bus, const FailedUnit *u, UnitState *ret)
+{
+        static const char service[] = "org.freedesktop.systemd1.Service";
+
+        *ret = (UnitState){ 0 };
+        (void)sd_bus_get_property_trivial(bus, units_manager, u->path, service, "ExecMainStatus",
+                                          NULL, 'i', &ret->status);
+        (void)sd_bus_get_property_trivial(bus, units_manager, u->path, service,
+                                          "ExecMainStartTimestamp", NULL, 't', &ret->started);
+        (void)sd_bus_get_property_trivial(bus, units_manager, u->path,
+                                          "org.freedesktop.systemd1.Unit", "NeedDaemonReload", NULL,
+                                          'b', &ret->needs_reload);
+}
+
 static void unit_say(Doctor *d, sd_bus *bus, const FailedUnit *u, bool of_user)
 {
         const char *user = of_user ? " --user" : "";
         _cleanup_free_ char *result = unit_get_text(bus, u->path, "Result");
         _cleanup_free_ char *status_text = unit_get_text(bus, u->path, "StatusText");
-        _cleanup_free_ char *words = unit_find_last_words(u->name, of_user);
-        _cleanup_free_ char *mend = NULL;
+        _cleanup_free_ char *mend = NULL, *reload = NULL, *unit = text_shell_word(u->name);
+        _cleanup_last_words_ LastWords words = { NULL };
         char status[32] = "";
-        int32_t code = 0;
+        UnitState state;
 
-        if (sd_bus_get_property_trivial(bus, units_manager, u->path,
-                                        "org.freedesktop.systemd1.Service", "ExecMainStatus", NULL,
-                                        'i', &code) >= 0 &&
-            code != 0)
-                snprintf(status, sizeof(status), ", status %d", code);
-        const UnitReason *reason = unit_find_reason(code);
+        unit_get_state(bus, u, &state);
+        unit_find_last_words(u->name, of_user, state.started, &words);
+        if (state.status != 0)
+                snprintf(status, sizeof(status), ", status %d", state.status);
+        const UnitReason *reason = unit_find_reason(state.status);
+        _cleanup_free_ char *first = unit_first_step(reason, &words);
+        if (state.needs_reload && asprintf(&reload, "systemctl%s daemon-reload; ", user) < 0)
+                reload = NULL;
         if (asprintf(&mend, "%s%ssystemctl%s restart %s   (more: journalctl%s -u %s)",
-                     reason && reason->mend ? reason->mend : "",
-                     reason && reason->mend ? ", then: " : "", user, u->name, user, u->name) < 0)
+                     reload ? reload : "", first ? first : "", user, unit ? unit : u->name, user,
+                     unit ? unit : u->name) < 0)
                 mend = NULL;
-        const char *last = words ? words : status_text && status_text[0] ? status_text : NULL;
+        const char *last = words.text                      ? words.text
+                           : status_text && status_text[0] ? status_text
+                                                           : NULL;
         doctor_say(d, DOCTOR_BAD, u->name, mend, "has failed: %s%s%s%s%s%s%s",
                    result ? result : "no reason is known", status, reason ? " (" : "",
                    reason ? reason->meaning : "", reason ? ")" : "", last ? ": " : "",

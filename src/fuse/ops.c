@@ -58,7 +58,7 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
         OpsThread *t = userdata;
 
         conn->max_write = t->max_write;
-        t->ready = true;
+        t->user.ready = true;
 }
 
 /* A folder has what the disk in it has, but that nobody makes files in it. */

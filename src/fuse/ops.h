@@ -8,17 +8,15 @@
  */
 #pragma once
 
-#define FUSE_USE_VERSION 314
-
+#include "fuse/session.h"
 #include "view/folder.h"
-
-#include <fuse_lowlevel.h>
 
 enum {
         OPS_FIRST_FILE = 2,
 };
 
 typedef struct OpsThread {
+        SessionUser user;     /* first: see fuse/session.h */
         View *view;           /* borrowed */
         const Folder *folder; /* as in ServeOptions */
         /* Where read requests are answered from. */
@@ -28,7 +26,6 @@ typedef struct OpsThread {
         uint32_t max_write;
         bool may_be_direct; /* the kernel keeps its page cache true beside FOPEN_DIRECT_IO */
         int32_t backing_id; /* of ServeOptions */
-        bool ready;         /* set by the replayed FUSE_INIT */
 } OpsThread;
 
 extern const struct fuse_lowlevel_ops ops_table;

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 
 enum {
         /* So many wait for disks at one time. */
@@ -48,7 +47,6 @@ typedef struct ServeThread {
          * of the request are done with and there was no more than them. */
         void *buf;
         size_t buf_len;
-        bool replaying;
         bool started;
         pthread_t thread;
         atomic_bool ended;
@@ -112,33 +110,6 @@ static int serve_limits(const ServeOptions *o, ServeLimits *ret, Err *err)
         };
         return 0;
 }
-
-static ssize_t serve_writev(int fd, struct iovec *iov, int count, void *userdata)
-{
-        ServeThread *t = userdata;
-        ssize_t len = 0;
-
-        for (int i = 0; i < count; i++)
-                len += (ssize_t)iov[i].iov_len;
-        /* The kernel has its answer to FUSE_INIT already. Any other answer that it does not take concerns a request
-         * that is over: its client was killed, or the file system is gone, which the next read tells. */
-        if (!t->replaying) {
-                ssize_t n = writev(fd, iov, count);
-                (void)n;
-        }
-        return len;
-}
-
-/* libfuse wants one; our loop reads by itself. */
-static ssize_t serve_read(int fd, void *buf, size_t len, void *userdata)
-{
-        return read(fd, buf, len);
-}
-
-static const struct fuse_custom_io serve_io = {
-        .writev = serve_writev,
-        .read = serve_read,
-};
 
 /* Requests are short, so that interrupting them is not worth a message each: once the kernel reads this as the answer
  * to an interrupt, it sends no more of them. */
@@ -274,38 +245,17 @@ static void *serve_thread(void *arg)
         return NULL;
 }
 
-static int serve_replay_init(ServeThread *t, const ServeOptions *o, Err *err)
-{
-        memcpy(t->buf, o->init_request, o->init_request_len);
-        struct fuse_buf buf = { .mem = t->buf, .size = o->init_request_len };
-
-        t->replaying = true;
-        fuse_session_process_buf(t->session, &buf);
-        t->replaying = false;
-        if (!t->ops.ready)
-                return err_set(err, EBADMSG, "libfuse does not understand this kernel's FUSE_INIT");
-        return 0;
-}
-
 static int serve_open_session(ServeThread *t, const ServeOptions *o, Err *err)
 {
-        char name[] = "rawview";
-        char *argv[] = { name, NULL };
-        struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-
-        t->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), &t->ops);
-        fuse_opt_free_args(&args);
-        if (!t->session)
-                return err_set(err, ENOMEM, "libfuse gives no session");
-
         _cleanup_close_ int fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
         if (fd < 0)
                 return err_set(err, errno, "cannot copy the descriptor of /dev/fuse: %m");
-        int r = fuse_session_custom_io(t->session, &serve_io, fd);
+        int r = session_new(&ops_table, &t->ops.user, fd, &t->session, err);
         if (r < 0)
-                return err_set(err, -r, "libfuse does not take the descriptor of /dev/fuse: %m");
+                return r;
         t->fd = fd_take(&fd);
-        return serve_replay_init(t, o, err);
+        return session_replay(t->session, &t->ops.user, o->init_request, o->init_request_len,
+                              t->buf, err);
 }
 
 static int serve_prepare_thread(

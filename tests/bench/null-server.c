@@ -7,15 +7,14 @@
  * It does nothing but answer, over a mount that is made and set up as that of a view, and with as many threads: what it
  * reaches is the limit of the transport. It ends when it is told to (SIGTERM, SIGINT) or unmounted.
  */
-#define FUSE_USE_VERSION 314
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fuse-newer.h"
+#include "fuse/session.h"
 #include "supervisor/init.h"
 #include "supervisor/mount.h"
 
 #include <fcntl.h>
-#include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 
 enum {
         /* As in fuse/serve.c. */
@@ -37,6 +35,7 @@ enum {
 };
 
 typedef struct NullThread {
+        SessionUser user;
         off_t size;
         int fd;
         struct fuse_session *session;
@@ -44,8 +43,6 @@ typedef struct NullThread {
         uint8_t *
                 zeroes; /* answers: memory of its own, as a server's that copies what it has read */
         bool may_be_direct;
-        bool replaying;
-        bool ready;
 } NullThread;
 
 static NullThread *null_thread(fuse_req_t req)
@@ -58,7 +55,7 @@ static void null_init(void *userdata, struct fuse_conn_info *conn)
         NullThread *t = userdata;
 
         conn->max_write = NULL_REQUEST_MAX;
-        t->ready = true;
+        t->user.ready = true;
 }
 
 static void null_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -131,31 +128,6 @@ static const struct fuse_lowlevel_ops null_ops = {
         .fsync = null_fsync,
 };
 
-static ssize_t null_writev(int fd, struct iovec *iov, int count, void *userdata)
-{
-        NullThread *t = userdata;
-        ssize_t len = 0;
-
-        for (int i = 0; i < count; i++)
-                len += (ssize_t)iov[i].iov_len;
-        /* FUSE_INIT has been answered. An answer that is not taken is to a request that is over. */
-        if (!t->replaying) {
-                ssize_t n = writev(fd, iov, count);
-                (void)n;
-        }
-        return len;
-}
-
-static ssize_t null_read_fd(int fd, void *buf, size_t len, void *userdata)
-{
-        return read(fd, buf, len);
-}
-
-static const struct fuse_custom_io null_io = {
-        .writev = null_writev,
-        .read = null_read_fd,
-};
-
 static void *null_serve(void *arg)
 {
         NullThread *t = arg;
@@ -182,25 +154,6 @@ static bool null_may_be_direct(const Init *init)
         return answer.flags & FUSE_INIT_EXT && answer.flags2 & FUSE_NEWER_DIRECT_IO_ALLOW_MMAP;
 }
 
-static int null_open_session(NullThread *t, const Init *init, Err *err)
-{
-        char name[] = "null";
-        char *argv[] = { name, NULL };
-        struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-
-        t->session = fuse_session_new(&args, &null_ops, sizeof(null_ops), t);
-        fuse_opt_free_args(&args);
-        if (!t->session || fuse_session_custom_io(t->session, &null_io, t->fd) < 0)
-                return err_set(err, EIO, "libfuse gives no session");
-
-        memcpy(t->buf, init->request, init->request_len);
-        struct fuse_buf request = { .mem = t->buf, .size = init->request_len };
-        t->replaying = true;
-        fuse_session_process_buf(t->session, &request);
-        t->replaying = false;
-        return t->ready ? 0 : err_set(err, EPROTO, "libfuse does not take FUSE_INIT");
-}
-
 /* It serves until the end of the process, and nobody waits for it: a client that stays keeps it for as long as it likes. */
 static int null_start_thread(const Mount *m, const Init *init, off_t size, Err *err)
 {
@@ -218,7 +171,10 @@ static int null_start_thread(const Mount *m, const Init *init, off_t size, Err *
                 .zeroes = (uint8_t *)buf + NULL_BUF_LEN,
                 .may_be_direct = null_may_be_direct(init),
         };
-        int r = null_open_session(t, init, err);
+        int r = session_new(&null_ops, &t->user, t->fd, &t->session, err);
+        if (r >= 0)
+                r = session_replay(t->session, &t->user, init->request, init->request_len, t->buf,
+                                   err);
         if (r < 0)
                 return r;
         r = -pthread_create(&thread, NULL, null_serve, t);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "opened.h"
+
 #include "base/cleanup.h"
 #include "base/disk-int.h"
 #include "block/cache.h"
@@ -39,14 +41,6 @@ typedef struct Image {
         uint8_t bytes[LEN];
         size_t len;
 } Image;
-
-typedef struct Opened {
-        Cache *cache;
-        Node *node; /* NULL: not opened */
-        Store *store;
-        int r;
-        Err err;
-} Opened;
 
 static void put64(Image *i, size_t at, uint64_t value)
 {
@@ -103,26 +97,13 @@ static void pack(Image *i, size_t index, uint8_t byte)
 
 static void open_any(const Image *i, bool writable, Opened *o)
 {
-        *o = (Opened){ 0 };
-        assert_int_equal(cache_new(0, &o->cache), 0);
-        assert_int_equal(mem_store_new(i->bytes, i->len, &o->store), 0);
-        NodeOptions options = { .writable = writable, .cache = o->cache };
-        o->r = node_open(&format_qcow, o->store, &options, NULL, &o->node, &o->err);
-        if (o->r < 0)
-                o->store = store_free(o->store);
-}
-
-static void close_all(Opened *o)
-{
-        node_close(o->node);
-        cache_free(o->cache);
+        NodeOptions options = { .writable = writable };
+        opened_try(o, &format_qcow, i->bytes, i->len, &options);
 }
 
 static void open_good(const Image *i, bool writable, Opened *o)
 {
-        open_any(i, writable, o);
-        if (o->r < 0)
-                fail_msg("%s", o->err.text);
+        opened_make(o, &format_qcow, i->bytes, i->len, writable);
 }
 
 static uint64_t file64(Opened *o, uint64_t at)
@@ -132,31 +113,15 @@ static uint64_t file64(Opened *o, uint64_t at)
         return from_be64(raw);
 }
 
-static uint64_t file_size(Opened *o)
-{
-        uint64_t size = 0;
-        assert_int_equal(store_get_size(o->store, &size), 0);
-        return size;
-}
-
-static void assert_byte(Opened *o, uint64_t off, uint8_t byte)
-{
-        uint8_t found = 0;
-        assert_int_equal(node_read(o->node, &found, 1, off), 0);
-        assert_int_equal(found, byte);
-}
-
 /* It can be read, and not be written to. */
 static void assert_read_only(const Image *i, int r, const char *words)
 {
         Opened o;
         open_good(i, false, &o);
-        close_all(&o);
+        opened_done(&o);
         open_any(i, true, &o);
-        assert_int_equal(o.r, r);
-        if (!strstr(o.err.text, words))
-                fail_msg("'%s' is not in: %s", words, o.err.text);
-        close_all(&o);
+        opened_expect_refusal(&o, r, words);
+        opened_done(&o);
 }
 
 static void test_map(void **state)
@@ -179,12 +144,12 @@ static void test_map(void **state)
         assert_int_equal(e.kind, EXTENT_CODED);
         assert_int_equal(e.len, CLUSTER);
         assert_int_equal(format_qcow.map(o.node, 4 * CLUSTER, 1, &e), -EIO);
-        assert_byte(&o, 3 * CLUSTER + 7, 'p');
-        assert_byte(&o, 5 * CLUSTER, 0);
+        opened_expect_byte(&o, 3 * CLUSTER + 7, 'p');
+        opened_expect_byte(&o, 5 * CLUSTER, 0);
         assert_int_equal(format_qcow.map(o.node, 6 * CLUSTER, 1, &e), -EIO);
         assert_int_equal(format_qcow.map(o.node, 7 * CLUSTER, 1, &e), 0);
         assert_int_equal(e.kind, EXTENT_BELOW);
-        close_all(&o);
+        opened_done(&o);
 }
 
 static void test_write(void **state)
@@ -196,11 +161,11 @@ static void test_write(void **state)
         pack(&i, 2, 'p');
         before = i;
         open_good(&i, true, &o);
-        assert_byte(&o, 0, 'a');
+        opened_expect_byte(&o, 0, 'a');
         assert_int_equal(node_flush(o.node), 0);
         assert_int_equal(store_read(o.store, i.bytes, i.len, 0), 0);
         assert_memory_equal(i.bytes, before.bytes, i.len);
-        assert_int_equal(file_size(&o), i.len);
+        assert_int_equal(opened_file_size(&o), i.len);
 
         assert_int_equal(node_write(o.node, "x", 1, CLUSTER), 0);
         assert_int_equal(node_write(o.node, "y", 1, 2 * CLUSTER + 1), 0);
@@ -211,11 +176,11 @@ static void test_write(void **state)
         assert_int_equal(file64(&o, L2 + 8), DATA + CLUSTER);
         assert_int_equal(file64(&o, L2 + 16), DATA + 3 * CLUSTER);
         assert_int_equal(file64(&o, L2 + 50 * 8), DATA + 4 * CLUSTER);
-        assert_byte(&o, CLUSTER, 'x');
-        assert_byte(&o, 2 * CLUSTER, 'p');
-        assert_byte(&o, 2 * CLUSTER + 1, 'y');
-        assert_byte(&o, 3 * CLUSTER - 1, 'p');
-        close_all(&o);
+        opened_expect_byte(&o, CLUSTER, 'x');
+        opened_expect_byte(&o, 2 * CLUSTER, 'p');
+        opened_expect_byte(&o, 2 * CLUSTER + 1, 'y');
+        opened_expect_byte(&o, 3 * CLUSTER - 1, 'p');
+        opened_done(&o);
 }
 
 /* Tables of half a kilobyte take a cluster each. */
@@ -232,8 +197,8 @@ static void test_new_table(void **state)
         assert_int_equal(file64(&o, L1 + 8), 0);
         assert_int_equal(file64(&o, L1 + 16), DATA + CLUSTER);
         assert_int_equal(file64(&o, DATA + CLUSTER + 8), DATA + 2 * CLUSTER);
-        assert_byte(&o, 2 * SIZE + CLUSTER + 1, 'e');
-        close_all(&o);
+        opened_expect_byte(&o, 2 * SIZE + CLUSTER + 1, 'e');
+        opened_done(&o);
 }
 
 static void test_what_is_only_read(void **state)
@@ -276,7 +241,7 @@ static void test_places_of_tables(void **state)
                 open_good(&i, true, &o);
                 assert_int_equal(node_write(o.node, "x", 1, 0), 0);
                 assert_int_equal(node_write(o.node, "x", 1, CLUSTER), places[k] ? -EIO : 0);
-                close_all(&o);
+                opened_done(&o);
         }
 }
 
@@ -288,16 +253,16 @@ static void test_discard(void **state)
         begin(&i, 2);
         pack(&i, 2, 'p');
         open_good(&i, true, &o);
-        assert_byte(&o, 2 * CLUSTER, 'p');
+        opened_expect_byte(&o, 2 * CLUSTER, 'p');
         assert_int_equal(node_discard(o.node, 100, 3 * CLUSTER - 100), 0);
         assert_int_equal(node_flush(o.node), 0);
         assert_int_equal(file64(&o, L2 + 8), DATA + CLUSTER);
         assert_int_equal(file64(&o, L2 + 16), 0);
-        assert_byte(&o, 99, 'a');
-        assert_byte(&o, 100, 0);
-        assert_byte(&o, CLUSTER, 0);
-        assert_byte(&o, 2 * CLUSTER, 0);
-        close_all(&o);
+        opened_expect_byte(&o, 99, 'a');
+        opened_expect_byte(&o, 100, 0);
+        opened_expect_byte(&o, CLUSTER, 0);
+        opened_expect_byte(&o, 2 * CLUSTER, 0);
+        opened_done(&o);
 }
 
 /* There is no mark for zeroes over a layer below: they are written. */
@@ -318,8 +283,8 @@ static void test_discard_over_a_layer(void **state)
         assert_int_equal(node_flush(o.node), 0);
         assert_int_equal(file64(&o, L2), DATA);
         assert_int_equal(file64(&o, L2 + 8), DATA + 2 * CLUSTER);
-        assert_byte(&o, CLUSTER, 0);
-        close_all(&o);
+        opened_expect_byte(&o, CLUSTER, 0);
+        opened_done(&o);
 }
 
 static void test_resize(void **state)
@@ -346,11 +311,11 @@ static void test_resize(void **state)
         assert_int_equal(file64(&o, L1_OFFSET), DATA + 4 * CLUSTER);
         assert_int_equal(file64(&o, DATA + 4 * CLUSTER), L2);
         assert_int_equal(file64(&o, L1), L2);
-        assert_byte(&o, 2 * CLUSTER, 'c');
-        assert_byte(&o, 2 * CLUSTER + 512, 0);
-        assert_byte(&o, 3 * CLUSTER, 0);
-        assert_byte(&o, 9 * SIZE, 'x');
-        close_all(&o);
+        opened_expect_byte(&o, 2 * CLUSTER, 'c');
+        opened_expect_byte(&o, 2 * CLUSTER + 512, 0);
+        opened_expect_byte(&o, 3 * CLUSTER, 0);
+        opened_expect_byte(&o, 9 * SIZE, 'x');
+        opened_done(&o);
 }
 
 static void test_encrypted(void **state)
@@ -366,11 +331,11 @@ static void test_encrypted(void **state)
         /* Nobody has a passphrase, and nobody may write. */
         open_any(&i, false, &o);
         assert_int_equal(o.r, -ENOKEY);
-        close_all(&o);
+        opened_done(&o);
         open_any(&i, true, &o);
         assert_int_equal(o.r, -EOPNOTSUPP);
         assert_non_null(strstr(o.err.text, "AES"));
-        close_all(&o);
+        opened_done(&o);
 
         /* It can be described all the same. */
         o = (Opened){ 0 };
@@ -383,8 +348,8 @@ static void test_encrypted(void **state)
         assert_true(info.encrypted);
         info_done(&info);
         assert_int_equal(node_read(o.node, &byte, 1, 0), -ENOKEY);
-        assert_byte(&o, CLUSTER, 'p');
-        close_all(&o);
+        opened_expect_byte(&o, CLUSTER, 'p');
+        opened_done(&o);
 }
 
 int main(void)

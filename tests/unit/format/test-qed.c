@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "opened.h"
+
 #include "base/cleanup.h"
 #include "base/disk-int.h"
-#include "block/cache.h"
 #include "block/check.h"
 #include "block/info.h"
 #include "block/node.h"
-#include "store/mem.h"
 #include "tests/unit/fd-count.h"
 
 #include <errno.h>
@@ -35,14 +35,6 @@ typedef struct Image {
         uint8_t bytes[LEN];
         size_t len;
 } Image;
-
-typedef struct Opened {
-        Cache *cache;
-        Node *node; /* NULL: not opened */
-        Store *store;
-        int r;
-        Err err;
-} Opened;
 
 static void put64(Image *i, size_t at, uint64_t value)
 {
@@ -81,26 +73,13 @@ static void begin(Image *i, size_t clusters)
 
 static void open_options(const Image *i, bool writable, bool for_check, Opened *o)
 {
-        *o = (Opened){ 0 };
-        assert_int_equal(cache_new(0, &o->cache), 0);
-        assert_int_equal(mem_store_new(i->bytes, i->len, &o->store), 0);
-        NodeOptions options = { .writable = writable, .for_check = for_check, .cache = o->cache };
-        o->r = node_open(&format_qed, o->store, &options, NULL, &o->node, &o->err);
-        if (o->r < 0)
-                o->store = store_free(o->store);
-}
-
-static void close_all(Opened *o)
-{
-        node_close(o->node);
-        cache_free(o->cache);
+        NodeOptions options = { .writable = writable, .for_check = for_check };
+        opened_try(o, &format_qed, i->bytes, i->len, &options);
 }
 
 static void open_good(const Image *i, bool writable, Opened *o)
 {
-        open_options(i, writable, false, o);
-        if (o->r < 0)
-                fail_msg("%s", o->err.text);
+        opened_make(o, &format_qed, i->bytes, i->len, writable);
 }
 
 static uint64_t file64(Opened *o, uint64_t at)
@@ -110,28 +89,12 @@ static uint64_t file64(Opened *o, uint64_t at)
         return from_le64(raw);
 }
 
-static uint64_t file_size(Opened *o)
-{
-        uint64_t size = 0;
-        assert_int_equal(store_get_size(o->store, &size), 0);
-        return size;
-}
-
-static void assert_byte(Opened *o, uint64_t off, uint8_t byte)
-{
-        uint8_t found = 0;
-        assert_int_equal(node_read(o->node, &found, 1, off), 0);
-        assert_int_equal(found, byte);
-}
-
 static void assert_refused(const Image *i, int r, const char *words)
 {
         Opened o;
         open_options(i, true, false, &o);
-        assert_int_equal(o.r, r);
-        if (!strstr(o.err.text, words))
-                fail_msg("'%s' is not in: %s", words, o.err.text);
-        close_all(&o);
+        opened_expect_refusal(&o, r, words);
+        opened_done(&o);
 }
 
 static void test_map(void **state)
@@ -160,7 +123,7 @@ static void test_map(void **state)
         assert_int_equal(format_qed.map(o.node, 6 * CLUSTER, SIZE - 6 * CLUSTER, &e), 0);
         assert_int_equal(e.kind, EXTENT_BELOW);
         assert_int_equal(e.len, SIZE - 6 * CLUSTER);
-        close_all(&o);
+        opened_done(&o);
 }
 
 /* Opening, reading and flushing change nothing; the first write tells the image. */
@@ -173,16 +136,16 @@ static void test_first_write(void **state)
         put64(&i, AUTOCLEAR, 0xff);
         i.len -= 100;
         open_good(&i, true, &o);
-        assert_byte(&o, 0, 'a');
+        opened_expect_byte(&o, 0, 'a');
         assert_int_equal(node_flush(o.node), 0);
         assert_int_equal(node_finish(o.node), 0);
         assert_int_equal(file64(&o, AUTOCLEAR), 0xff);
-        assert_int_equal(file_size(&o), i.len);
+        assert_int_equal(opened_file_size(&o), i.len);
         /* In place: no table changes, so no check is ever needed. */
         assert_int_equal(node_write(o.node, "x", 1, 5), 0);
         assert_int_equal(file64(&o, AUTOCLEAR), 0);
         assert_int_equal(file64(&o, FEATURES), 0);
-        assert_int_equal(file_size(&o), DATA + 2 * CLUSTER);
+        assert_int_equal(opened_file_size(&o), DATA + 2 * CLUSTER);
         /* A new cluster. */
         assert_int_equal(node_write(o.node, "y", 1, 9 * CLUSTER), 0);
         assert_int_equal(file64(&o, FEATURES), NEED_CHECK);
@@ -194,10 +157,10 @@ static void test_first_write(void **state)
         /* One that comes all the same. */
         assert_int_equal(node_write(o.node, "z", 1, 10 * CLUSTER), 0);
         assert_int_equal(file64(&o, FEATURES), NEED_CHECK);
-        assert_byte(&o, 5, 'x');
-        assert_byte(&o, 9 * CLUSTER, 'y');
-        assert_byte(&o, 10 * CLUSTER, 'z');
-        close_all(&o);
+        opened_expect_byte(&o, 5, 'x');
+        opened_expect_byte(&o, 9 * CLUSTER, 'y');
+        opened_expect_byte(&o, 10 * CLUSTER, 'z');
+        opened_done(&o);
 }
 
 static void test_new_table(void **state)
@@ -214,8 +177,8 @@ static void test_new_table(void **state)
         uint64_t table = file64(&o, L1 + 8);
         assert_int_equal(table, DATA + CLUSTER);
         assert_int_equal(file64(&o, table + 8 * 8), DATA + 2 * CLUSTER);
-        assert_byte(&o, 520 * CLUSTER + 2, 'w');
-        close_all(&o);
+        opened_expect_byte(&o, 520 * CLUSTER + 2, 'w');
+        opened_done(&o);
 }
 
 static void test_read_only_and_unclean(void **state)
@@ -228,11 +191,11 @@ static void test_read_only_and_unclean(void **state)
         entry(&i, 1, DATA + 20 * CLUSTER);
         before = i;
         open_good(&i, false, &o);
-        assert_byte(&o, 0, 'a');
-        assert_byte(&o, CLUSTER, 0);
+        opened_expect_byte(&o, 0, 'a');
+        opened_expect_byte(&o, CLUSTER, 0);
         assert_int_equal(store_read(o.store, i.bytes, i.len, 0), 0);
         assert_memory_equal(i.bytes, before.bytes, i.len);
-        close_all(&o);
+        opened_done(&o);
 }
 
 static void test_repair_before_writing(void **state)
@@ -249,9 +212,9 @@ static void test_repair_before_writing(void **state)
         assert_int_equal(file64(&o, FEATURES), 0);
         assert_int_equal(file64(&o, L2 + 8), 0);
         assert_int_equal(file64(&o, L1 + 8), 0);
-        assert_byte(&o, 0, 'a');
-        assert_byte(&o, CLUSTER, 0);
-        close_all(&o);
+        opened_expect_byte(&o, 0, 'a');
+        opened_expect_byte(&o, CLUSTER, 0);
+        opened_done(&o);
 
         /* What nobody can decide. */
         begin(&i, 2);
@@ -272,12 +235,12 @@ static void test_dangerous_entries(void **state)
         assert_int_equal(node_write(o.node, "x", 1, 2 * CLUSTER), 0);
         assert_int_equal(node_write(o.node, "x", 1, CLUSTER), -EIO);
         entry(&i, 1, L1);
-        close_all(&o);
+        opened_done(&o);
 
         open_good(&i, true, &o);
         assert_int_equal(node_write(o.node, "x", 1, 0), 0);
         assert_int_equal(node_write(o.node, "x", 1, CLUSTER), -EIO);
-        close_all(&o);
+        opened_done(&o);
 
         entry(&i, 1, DATA + 5 * CLUSTER);
         assert_refused(&i, -EUCLEAN, "leads to no cluster in the file");
@@ -305,12 +268,12 @@ static void test_discard(void **state)
         assert_int_equal(node_flush(o.node), 0);
         /* Places are kept: there is no list of free ones. */
         assert_int_equal(file64(&o, L2 + 8), DATA + CLUSTER);
-        assert_byte(&o, 99, 'a');
-        assert_byte(&o, 100, 0);
-        assert_byte(&o, CLUSTER, 0);
-        assert_byte(&o, 2 * CLUSTER + 100, 'c');
-        assert_int_equal(file_size(&o), i.len);
-        close_all(&o);
+        opened_expect_byte(&o, 99, 'a');
+        opened_expect_byte(&o, 100, 0);
+        opened_expect_byte(&o, CLUSTER, 0);
+        opened_expect_byte(&o, 2 * CLUSTER + 100, 'c');
+        assert_int_equal(opened_file_size(&o), i.len);
+        opened_done(&o);
 }
 
 /* Over a layer below there is a mark for zeroes. */
@@ -333,10 +296,10 @@ static void test_discard_over_a_layer(void **state)
         assert_int_equal(file64(&o, L2 + 8), 1);
         assert_int_equal(file64(&o, L2 + 16), 1);
         assert_int_equal(file64(&o, L2 + 24), 0);
-        assert_int_equal(file_size(&o), i.len);
+        assert_int_equal(opened_file_size(&o), i.len);
         assert_int_equal(node_finish(o.node), 0);
         assert_int_equal(file64(&o, FEATURES), 5);
-        close_all(&o);
+        opened_done(&o);
 }
 
 static void test_resize(void **state)
@@ -358,12 +321,12 @@ static void test_resize(void **state)
         assert_int_equal(node_write(o.node, "x", 1, 999 * CLUSTER), 0);
         assert_int_equal(node_flush(o.node), 0);
         assert_int_equal(file64(&o, IMAGE_SIZE), 1000 * CLUSTER);
-        assert_byte(&o, 2 * CLUSTER, 'c');
-        assert_byte(&o, 2 * CLUSTER + 512, 0);
-        assert_byte(&o, 3 * CLUSTER, 0);
+        opened_expect_byte(&o, 2 * CLUSTER, 'c');
+        opened_expect_byte(&o, 2 * CLUSTER + 512, 0);
+        opened_expect_byte(&o, 3 * CLUSTER, 0);
         assert_int_equal(node_resize(o.node, 512 * 512 * (uint64_t)CLUSTER + 512), -EFBIG);
         assert_int_equal(node_resize(o.node, 512 * 512 * (uint64_t)CLUSTER), 0);
-        close_all(&o);
+        opened_done(&o);
 }
 
 static void check(const Image *i, CheckRepair repair, int r, CheckReport *report, Opened *o)
@@ -388,7 +351,7 @@ static void test_check(void **state)
         assert_int_equal(report.allocated_clusters, 3);
         assert_int_equal(report.fragmented_clusters, 0);
         assert_int_equal(report.total_clusters, SIZE / CLUSTER);
-        close_all(&o);
+        opened_done(&o);
 
         /* Two leaks; an entry within the header, one past the end, a table past the end. */
         i.len += 2 * CLUSTER;
@@ -398,13 +361,13 @@ static void test_check(void **state)
         check(&i, CHECK_LOOK, 0, &report, &o);
         assert_int_equal(report.corruptions, 3);
         assert_int_equal(report.leaks, 2);
-        close_all(&o);
+        opened_done(&o);
 
         check(&i, CHECK_REPAIR_LEAKS, 0, &report, &o);
         assert_int_equal(report.corruptions, 3);
         assert_int_equal(report.leaks, 2);
         assert_int_equal(file64(&o, L2 + 24), 5);
-        close_all(&o);
+        opened_done(&o);
 
         put64(&i, FEATURES, NEED_CHECK);
         check(&i, CHECK_REPAIR_ALL, 0, &report, &o);
@@ -415,7 +378,7 @@ static void test_check(void **state)
         assert_int_equal(file64(&o, L2 + 32), 0);
         assert_int_equal(file64(&o, L1 + 8 * 511), 0);
         assert_int_equal(file64(&o, FEATURES), 0);
-        close_all(&o);
+        opened_done(&o);
 }
 
 static void test_check_of_doubles(void **state)
@@ -434,7 +397,7 @@ static void test_check_of_doubles(void **state)
         assert_int_equal(report.leaks, 1);
         assert_int_equal(file64(&o, L2 + 40), 7);
         assert_int_equal(file64(&o, FEATURES), NEED_CHECK);
-        close_all(&o);
+        opened_done(&o);
 }
 
 static void test_describe(void **state)
@@ -450,7 +413,7 @@ static void test_describe(void **state)
         assert_int_equal(info.cluster_size, CLUSTER);
         assert_true(info.dirty);
         info_done(&info);
-        close_all(&o);
+        opened_done(&o);
 }
 
 int main(void)

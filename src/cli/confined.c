@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -90,8 +91,9 @@ static int confined_wait(pid_t pid, int *ret, Err *err)
         return ended < 0 ? err_set(err, errno, "the confined process is gone: %m") : 0;
 }
 
-/* What ends a program that is not wanted any more ends this one, too, as if there were no child. */
-static void confined_share_end(int signal_number)
+/* What ends a program that is not wanted any more ends this one, too, as if there were no child. Returns only for another signal,
+ * false, or where that signal is held back and still to come. */
+static bool confined_share_end(int signal_number)
 {
         static const int shared[] = { SIGHUP, SIGINT, SIGTERM, SIGPIPE };
 
@@ -99,7 +101,9 @@ static void confined_share_end(int signal_number)
                 if (shared[i] == signal_number) {
                         signal(signal_number, SIG_DFL);
                         raise(signal_number);
+                        return true;
                 }
+        return false;
 }
 
 static int confined_judge(const char *file, int status)
@@ -108,7 +112,8 @@ static int confined_judge(const char *file, int status)
 
         if (!WIFSIGNALED(status))
                 return WEXITSTATUS(status);
-        confined_share_end(WTERMSIG(status));
+        if (confined_share_end(WTERMSIG(status)))
+                return CLI_FAILURE;
         if (WTERMSIG(status) == SIGALRM)
                 err_set(&err, ETIMEDOUT,
                         "the confined process did not come to an end in the time that it has");

@@ -366,6 +366,36 @@ static void test_what_ends_both(void **state)
         assert_int_equal(WTERMSIG(status), SIGPIPE);
 }
 
+static int end_by_interrupt(void *arg, int channel, pid_t parent)
+{
+        sigset_t none;
+
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+        return CHILD_SURPRISED;
+}
+
+/* Who holds Ctrl-C back, to tidy up, has it still to come, and says nothing of it. */
+static void test_what_ends_both_later(void **state)
+{
+        sigset_t held, before, waiting;
+        char text[1024];
+
+        sigemptyset(&held);
+        sigaddset(&held, SIGINT);
+        sigprocmask(SIG_BLOCK, &held, &before);
+        int status = run_reading(end_by_interrupt, STDERR_FILENO, text, sizeof(text));
+        sigpending(&waiting);
+        signal(SIGINT, SIG_IGN);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        signal(SIGINT, SIG_DFL);
+        assert_int_equal(status, 1);
+        assert_string_equal(text, "");
+        assert_true(sigismember(&waiting, SIGINT));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -374,6 +404,7 @@ int main(void)
                 cmocka_unit_test(test_nothing_is_printed_twice),
                 cmocka_unit_test(test_ignored_children_are_judged_as_well),
                 cmocka_unit_test(test_what_ends_both),
+                cmocka_unit_test(test_what_ends_both_later),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);
 }

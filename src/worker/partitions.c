@@ -11,6 +11,14 @@ enum {
 };
 
 /* An extended one is no file, and only frames others. */
+static bool partitions_are_there(const PartitionTable *t)
+{
+        for (size_t i = 0; i < t->count; i++)
+                if (t->partitions[i].kind != PARTITION_EXTENDED)
+                        return true;
+        return false;
+}
+
 static bool partitions_is_shared(const PartitionTable *t, const Partition *p)
 {
         for (size_t i = 0; i < t->count; i++) {
@@ -45,7 +53,7 @@ int partitions_show(
         if (!f)
                 return err_set(err, ENOMEM, "%m");
 
-        int r = partitions_add(f, n, "disk", *options, t->count > 0, err);
+        int r = partitions_add(f, n, "disk", *options, partitions_are_there(t), err);
         for (size_t i = 0; r >= 0 && i < t->count; i++) {
                 const Partition *p = &t->partitions[i];
                 ViewOptions window = *options;

@@ -138,6 +138,14 @@ dd if=noise of=folder/disk bs=1M count=2 conv=notrunc,fsync status=none
 down view
 cmp -n $((2 * MIB)) empty.raw noise
 
+step "a disk with nothing but a frame for logical ones is a disk without partitions"
+truncate -s 16M frame.raw
+printf 'label: dos\nsize=8M,type=5\n' | sfdisk -q frame.raw
+up view -f raw --partitions --writable frame.raw folder
+equal "names" "$(echo folder/*)" "folder/disk"
+equal "mode" "$(stat -c %a folder/disk)" 600
+down view
+
 step "as many partitions as there can be"
 truncate -s 8M many.raw
 sgdisk --clear --resize-table=256 many.raw >/dev/null

@@ -209,6 +209,23 @@ static void image_say_contents(Doctor *d, const char *file, const ImageFound *f)
                         "cannot be covered by this user: its view goes into the run-time folder");
 }
 
+/* The confined child has that memory, too, and may do with it what it likes, even now: so it is looked at once, and texts end. */
+static void image_say_all(Doctor *d, const char *file, const ImageFound *shared)
+{
+        _cleanup_free_ ImageFound *found = malloc(sizeof(*found));
+
+        if (!found)
+                return;
+        memcpy(found, shared, sizeof(*found));
+        for (size_t i = 0; i < IMAGE_STEPS; i++)
+                found->texts[i][IMAGE_TEXT_MAX - 1] = '\0';
+        if (found->done <= IMAGE_OPEN)
+                return;
+        image_say_open(d, file, found);
+        image_say_locks(d, file, found);
+        image_say_contents(d, file, found);
+}
+
 void doctor_look_at_image(Doctor *d, const char *file)
 {
         _cleanup_free_ char *type = NULL;
@@ -233,11 +250,7 @@ void doctor_look_at_image(Doctor *d, const char *file)
         int r = attempt_start(image_attempt, &order, -1, 0, &attempt);
         if (r >= 0)
                 r = attempt_finish(&attempt, IMAGE_LIMIT_MS, NULL);
-        if (found->done > IMAGE_OPEN) {
-                image_say_open(d, file, found);
-                image_say_locks(d, file, found);
-                image_say_contents(d, file, found);
-        }
+        image_say_all(d, file, found);
         if (r == -ETIMEDOUT)
                 doctor_say(d, DOCTOR_BAD, file,
                            "journalctl -k, for what the disk or the network says",

@@ -12,9 +12,15 @@
 typedef struct json_object json_object;
 typedef struct Node Node;
 
+/* How a layer is called. */
+typedef struct LayerName {
+        const char *file; /* as the user or the layer above names it */
+        const char
+                *namer; /* the same, or where it leads when it is a link: names in it begin there */
+} LayerName;
+
 typedef struct InfoLayer {
-        char *file;         /* owned: as the user or the layer above names it */
-        char *namer;        /* owned: the same, or where it leads when it is a link */
+        char *file, *namer; /* owned: its LayerName */
         const Node *node;   /* borrowed */
         char *full_backing; /* owned; NULL: it names nothing below it */
         uint64_t disk_size; /* bytes on the host */

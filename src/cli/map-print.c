@@ -26,19 +26,18 @@ int map_printer_init(MapPrinter *p,
                      MapForm form,
                      const Node *top,
                      const IpcOpener *opener,
-                     const char *file,
-                     const char *namer,
+                     const LayerName *name,
                      Err *err)
 {
         *p = (MapPrinter){ .form = form, .opener = opener };
-        int r = map_printer_add_layer(p, top, file, namer, err);
+        int r = map_printer_add_layer(p, top, name->file, name->namer, err);
 
         for (const Node *n = top; r >= 0 && n->backing; n = n->backing) {
                 const Store *below = n->backing->store;
-                const char *name = ipc_opener_name(opener, below);
+                const char *named = ipc_opener_name(opener, below);
                 const char *target = ipc_opener_target(opener, below);
                 const char *above = p->layers[p->layer_count - 1].namer;
-                _cleanup_free_ char *beside = text_beside(above, name ? name : n->backing_name);
+                _cleanup_free_ char *beside = text_beside(above, named ? named : n->backing_name);
                 if (!beside)
                         return err_set(err, ENOMEM, "%m");
                 r = map_printer_add_layer(p, n->backing, beside, target ? target : beside, err);

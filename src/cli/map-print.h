@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "block/map.h"
+#include "cli/info-layer.h"
 #include "opener/ipc-opener.h"
 
 #include <stdbool.h>
@@ -26,9 +27,8 @@ typedef struct MapEntry {
 } MapEntry;
 
 typedef struct MapLayer {
-        const Node *node; /* borrowed */
-        char *file;       /* owned: what the user, or the layer above, calls it */
-        char *namer;      /* owned: where the names in it begin */
+        const Node *node;   /* borrowed */
+        char *file, *namer; /* owned: its LayerName */
 } MapLayer;
 
 typedef struct MapPrinter {
@@ -42,13 +42,12 @@ typedef struct MapPrinter {
         char *name; /* owned: how `named` is shown */
 } MapPrinter;
 
-/* `top` is called `file`, and the names in it begin where `namer` lies. map_printer_done() empties it whatever this returns. */
+/* map_printer_done() empties it whatever this returns. */
 int map_printer_init(MapPrinter *p,
                      MapForm form,
                      const Node *top,
                      const IpcOpener *opener,
-                     const char *file,
-                     const char *namer,
+                     const LayerName *name,
                      Err *err);
 
 /* EOPNOTSUPP: it cannot be said in MAP_HUMAN. */

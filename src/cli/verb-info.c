@@ -20,8 +20,7 @@ typedef struct InfoOptions {
 
 typedef struct InfoWork {
         const InfoOptions *options;
-        const char *file;
-        const char *namer; /* see info_layer_namer() */
+        LayerName name;
 } InfoWork;
 
 static int info_print_help(void)
@@ -69,7 +68,7 @@ static int info_show(const InfoWork *work, const Image *image, Err *err)
 {
         const InfoOptions *options = work->options;
         _cleanup_(json_freep) json_object *all = json_object_new_array();
-        _cleanup_free_ char *name = strdup(work->file), *namer = strdup(work->namer);
+        _cleanup_free_ char *name = strdup(work->name.file), *namer = strdup(work->name.namer);
         uint64_t cost = 0;
 
         for (const Node *n = image->node; n; n = n->backing) {
@@ -111,14 +110,14 @@ static int info_work(Image *image, void *arg)
         const InfoWork *work = arg;
         Err err;
 
-        return info_show(work, image, &err) < 0 ? cli_fail(work->file, &err) : cli_end(CLI_OK);
+        return info_show(work, image, &err) < 0 ? cli_fail(work->name.file, &err) : cli_end(CLI_OK);
 }
 
 static int info_run(const InfoOptions *options, const char *file)
 {
         ImageRequest request = image_options_request(&options->common, file);
         _cleanup_free_ char *namer = info_layer_namer(file);
-        InfoWork work = { .options = options, .file = file, .namer = namer ? namer : file };
+        InfoWork work = { options, { file, namer ? namer : file } };
 
         request.stay_locked = true;
         request.with_chain = options->with_chain;

@@ -22,8 +22,7 @@ typedef struct MapOptions {
 
 typedef struct MapWork {
         const MapOptions *options;
-        const char *file;
-        const char *namer; /* see info_layer_namer() */
+        LayerName name;
 } MapWork;
 
 static int map_print_help(void)
@@ -76,18 +75,18 @@ static int map_work(Image *image, void *arg)
         Err err;
 
         int r = map_printer_init(&printer, options->json ? MAP_JSON : MAP_HUMAN, image->node,
-                                 &image->opener, work->file, work->namer, &err);
+                                 &image->opener, &work->name, &err);
         if (r >= 0)
                 r = map_show(options, image->node, &printer, &err);
         map_printer_done(&printer);
-        return cli_end(r < 0 ? cli_fail(work->file, &err) : CLI_OK);
+        return cli_end(r < 0 ? cli_fail(work->name.file, &err) : CLI_OK);
 }
 
 static int map_run(const MapOptions *options, const char *file)
 {
         ImageRequest request = image_options_request(&options->common, file);
         _cleanup_free_ char *namer = info_layer_namer(file);
-        MapWork work = { .options = options, .file = file, .namer = namer ? namer : file };
+        MapWork work = { options, { file, namer ? namer : file } };
 
         request.stay_locked = true;
         request.with_chain = true;

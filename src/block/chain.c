@@ -85,6 +85,7 @@ static int chain_open_top(const ChainRequest *request, Store *top, Node **ret, E
                 .stays_locked = request->stay_locked || request->layer > 0,
                 .snapshot = request->layer == 0 ? request->snapshot : NULL,
                 .file_name = request->file_name,
+                .listener = request->listener,
                 .cache = request->cache,
         };
         Opener *opener = request->only_top && !format->has_pieces ? NULL : request->opener;
@@ -356,7 +357,11 @@ int chain_lay_over(const ChainRequest *request,
                    Node **ret,
                    Err *err)
 {
-        NodeOptions options = { .writable = true, .cache = request->cache };
+        NodeOptions options = {
+                .writable = true,
+                .listener = request->listener,
+                .cache = request->cache,
+        };
         int depth = 1;
 
         for (const Node *n = below; n; n = n->backing)

@@ -27,6 +27,7 @@ typedef struct ChainRequest {
         const char *snapshot; /* internal snapshot of that layer; NULL: none */
         Opener *opener;       /* NULL: open nothing but `top`; n->backing stays NULL then */
         bool only_top;        /* the same, but for the further files of a format that has_pieces */
+        Listener listener;    /* see NodeOptions; of what is opened to be written to */
         Cache *cache;
 } ChainRequest;
 

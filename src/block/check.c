@@ -28,7 +28,6 @@ static void check_forget(CheckReport *report)
                 .repair = report->repair,
                 .tell = report->tell,
                 .arg = report->arg,
-                .progress = report->progress,
                 .listener = report->listener,
         };
 }
@@ -43,8 +42,10 @@ int node_check(Node *n, CheckReport *report)
         pthread_rwlock_wrlock(&n->layout);
         r = n->format->check(n, report);
         pthread_rwlock_unlock(&n->layout);
-        if (r >= 0)
+        if (r >= 0) {
+                check_end_pass(report);
                 return 0;
+        }
         report->check_errors++;
         if (report->err.text[0] == '\0')
                 err_set(&report->err, -r, "cannot check it: %m");
@@ -94,6 +95,7 @@ void check_tell(CheckReport *report, const char *fmt, ...)
 
 void check_begin_again(CheckReport *report)
 {
+        check_end_pass(report);
         check_forget(report);
         report->quiet = true;
 }
@@ -103,11 +105,20 @@ void check_end_again(CheckReport *report)
         report->quiet = false;
 }
 
+static void check_hear(CheckReport *report, uint64_t done)
+{
+        report->done = u64_max(report->done, u64_min(done, report->whole));
+        if (report->listener.hear && report->whole > 0)
+                report->listener.hear(report->listener.arg, report->pass, report->done,
+                                      report->whole);
+}
+
 void check_begin_pass(CheckReport *report, const char *pass, uint64_t whole)
 {
+        check_end_pass(report);
         report->pass = pass;
         report->whole = whole;
-        report->base = 0;
+        report->base = report->done = 0;
 }
 
 void check_begin_part(CheckReport *report, uint64_t base)
@@ -116,11 +127,20 @@ void check_begin_part(CheckReport *report, uint64_t base)
 }
 
 /* What is estimated beforehand may turn out to be more. */
-void check_step(const CheckReport *report, uint64_t done)
+void check_step(CheckReport *report, uint64_t done)
 {
-        if (report->progress && report->whole > 0)
-                report->progress(report->listener, report->pass,
-                                 u64_min(report->base + done, report->whole), report->whole);
+        check_hear(report, report->base + done);
+}
+
+void check_end_pass(CheckReport *report)
+{
+        check_hear(report, report->whole);
+        report->whole = 0;
+}
+
+CheckReport check_report_of(const Node *n, CheckRepair repair)
+{
+        return (CheckReport){ .repair = repair, .listener = n->listener };
 }
 
 int check_refuse_unclean(const CheckReport *report, Err *err)

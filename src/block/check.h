@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "block/format.h"
+#include "block/listener.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,15 +27,12 @@ struct CheckReport {
         /* Gets one sentence for each finding, without a newline, valid during the call. NULL: nobody listens. */
         void (*tell)(void *arg, const char *text);
         void *arg;
-        bool quiet; /* see check_begin_again() */
-        /* Hears now and then how far one pass over the tables has come; a repair makes several. Called once for each table or
-         * so: the listener looks at the clock. NULL: nobody listens. */
-        void (*progress)(void *listener, const char *pass, uint64_t done, uint64_t whole);
-        void *listener;
+        bool quiet;        /* see check_begin_again() */
+        Listener listener; /* of passes over the tables; a repair makes several */
 
         /* The pass; see check_begin_pass(). */
         const char *pass;
-        uint64_t whole, base;
+        uint64_t whole, base, done;
 
         /* What is wrong with the image; after a repair, what is still wrong. */
         uint64_t corruptions, leaks;
@@ -63,8 +61,14 @@ void check_begin_pass(CheckReport *report, const char *pass, uint64_t whole);
 /* For drivers: a part of the pass begins, at step `base`. */
 void check_begin_part(CheckReport *report, uint64_t base);
 
-/* For drivers: so many steps of the part have been made. */
-void check_step(const CheckReport *report, uint64_t done);
+/* For drivers: so many steps of the part have been made. Cheap, but for each entry of a table it is too much. */
+void check_step(CheckReport *report, uint64_t done);
+
+/* For drivers: the pass is over. Where another one begins, or the check ends, that needs not be said. */
+void check_end_pass(CheckReport *report);
+
+/* For drivers, in open: of a check or repair before an image is written to, of which the listener of `n` hears. */
+CheckReport check_report_of(const Node *n, CheckRepair repair);
 
 /* For drivers, after a repair: what was found is forgotten, and what is found until check_end_again() is counted and not told,
  * since it has been told. The report's findings are those that are left then. */

@@ -61,6 +61,7 @@ static int node_new(const Format *format, const NodeOptions *options, Node **ret
         n->for_check = options->for_check;
         n->is_below = options->is_below;
         n->stays_locked = options->stays_locked;
+        n->listener = options->listener;
         *ret = n;
         return 0;
 }

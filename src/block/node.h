@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "block/format.h"
+#include "block/listener.h"
 #include "block/range-lock.h"
 #include "store/store.h"
 
@@ -48,7 +49,8 @@ struct Node {
         bool is_below; /* a layer below another one: what only the top of a chain shows is not looked at */
         bool for_check; /* opened to be checked: nothing is served from it, and damage is no reason to refuse */
         bool stays_locked; /* opened to be described or mapped: nothing is served from it, and nobody asked for a passphrase */
-        bool guessed; /* raw because no format was recognised; only ever read-only */
+        bool guessed;      /* raw because no format was recognised; only ever read-only */
+        Listener listener; /* of what open does that takes long */
         bool repaired; /* it was not closed cleanly; set by the driver that made up for it, in open */
         char *snapshot; /* owned: name or id of the internal snapshot to show; NULL: the disk itself */
         char *file_name; /* owned: what `store` is called in its folder, for formats whose further files are called alike; NULL: not
@@ -81,6 +83,7 @@ typedef struct NodeOptions {
         bool is_below;
         const char *snapshot;  /* copied; NULL: the disk itself */
         const char *file_name; /* copied; NULL: not known */
+        Listener listener;     /* of a repair before the image is written to */
         Cache *cache;          /* borrowed, outlives the node */
 } NodeOptions;
 

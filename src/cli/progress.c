@@ -93,7 +93,9 @@ void progress_show(Progress *p, const char *pass, uint64_t done, uint64_t whole)
         if (!p->is_on || (percent == p->percent && pass == p->pass))
                 return;
         int64_t now = progress_now_ms();
-        if (p->width > 0 && !(p->is_forced && !p->is_drawn) &&
+        /* The end is shown, also to who has seen no more than the beginning. */
+        bool is_end = p->is_drawn && done >= whole;
+        if (p->width > 0 && !is_end && !(p->is_forced && !p->is_drawn) &&
             now - p->shown_ms < (p->is_drawn ? PROGRESS_EACH_MS : PROGRESS_FIRST_MS))
                 return;
         p->shown_ms = now;

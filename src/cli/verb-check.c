@@ -90,8 +90,7 @@ static int check_work(Image *image, void *arg)
                 .repair = work->options->repair,
                 .tell = work->options->json || work->options->quiet ? NULL : check_print_finding,
                 .arg = work,
-                .progress = check_print_progress,
-                .listener = &work->progress,
+                .listener = { check_print_progress, &work->progress },
         };
 
         int r = node_check(image->node, &report);

@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+        PATCHED_PIECE = 16 << 20, /* written from one word to the next */
+};
+
 typedef struct Patch {
         uint64_t pos, len;
         const uint8_t *bytes; /* a part of one of `copies`; NULL: zeroes */
@@ -250,19 +254,44 @@ void patched_store_extend(Store *s, uint64_t size)
         p->size = u64_max(p->size, size);
 }
 
-int patched_store_apply(Store *s)
+uint64_t patched_store_get_len(const Store *s)
+{
+        const PatchedStore *p = (const PatchedStore *)s;
+        uint64_t len = 0;
+
+        for (size_t i = 0; i < p->count; i++)
+                len += p->patches[i].len;
+        return len;
+}
+
+/* Zeroes are many where the host has to write them itself. */
+static int patched_apply_one(
+        PatchedStore *p, const Patch *patch, PatchedStep step, void *arg, uint64_t done)
+{
+        int r = 0;
+
+        for (uint64_t at = 0; at < patch->len && r >= 0; at += PATCHED_PIECE) {
+                uint64_t len = u64_min(patch->len - at, PATCHED_PIECE);
+                if (step)
+                        step(arg, done + at);
+                r = patch->bytes
+                            ? store_write(p->inner, patch->bytes + at, (size_t)len, patch->pos + at)
+                            : store_zero(p->inner, patch->pos + at, len);
+        }
+        return r;
+}
+
+int patched_store_apply(Store *s, PatchedStep step, void *arg)
 {
         PatchedStore *p = (PatchedStore *)s;
-        uint64_t old = 0;
+        uint64_t old = 0, done = 0;
 
         int r = store_get_size(p->inner, &old);
         if (r >= 0 && p->size > old)
                 r = store_set_size(p->inner, p->size);
         for (size_t i = 0; i < p->count && r >= 0; i++) {
-                const Patch *patch = &p->patches[i];
-                r = patch->bytes
-                            ? store_write(p->inner, patch->bytes, (size_t)patch->len, patch->pos)
-                            : store_zero(p->inner, patch->pos, patch->len);
+                r = patched_apply_one(p, &p->patches[i], step, arg, done);
+                done += p->patches[i].len;
         }
         return r;
 }

@@ -23,5 +23,11 @@ int patched_store_put(Store *s, const void *bytes, uint64_t len, uint64_t pos);
 /* It is at least so long. */
 void patched_store_extend(Store *s, uint64_t size);
 
-/* Writes all patches into the store below and makes it as long as this one is. Does not sync. */
-int patched_store_apply(Store *s);
+/* Hears how many bytes of the patches have been written. */
+typedef void (*PatchedStep)(void *arg, uint64_t done);
+
+/* How many bytes patched_store_apply() has to write. */
+uint64_t patched_store_get_len(const Store *s);
+
+/* Writes all patches into the store below and makes it as long as this one is. Does not sync. `step` may be NULL. */
+int patched_store_apply(Store *s, PatchedStep step, void *arg);

@@ -136,13 +136,33 @@ void expected_check(Expected *e, Node *n)
         e->size = e->perhaps_size = size;
 }
 
+/* How far a check says that it is. */
+typedef struct Heard {
+        const char *pass, *sample;
+        uint64_t done, whole;
+        unsigned count;
+} Heard;
+
+/* No pass goes back, and each comes to its end before the next one begins. */
+static void expected_hear(void *arg, const char *pass, uint64_t done, uint64_t whole)
+{
+        Heard *h = arg;
+
+        bool is_new = h->count == 0 || h->done == h->whole;
+        if (!is_new && (done < h->done || whole != h->whole || strcmp(pass, h->pass) != 0))
+                fail_msg("%s: %s %" PRIu64 " of %" PRIu64 " comes after %s %" PRIu64 " of %" PRIu64,
+                         h->sample, pass, done, whole, h->pass, h->done, h->whole);
+        *h = (Heard){ pass, h->sample, done, whole, h->count + 1 };
+}
+
 /* What the format's own check says of a copy. */
 static void expected_node_check(Expected *e, Store *s, bool leaks)
 {
         _cleanup_cache_ Cache *c = NULL;
         _cleanup_store_ Store *copy = NULL;
         _cleanup_node_ Node *n = NULL;
-        CheckReport report = { .repair = CHECK_LOOK };
+        Heard heard = { .sample = e->sample->name };
+        CheckReport report = { .repair = CHECK_LOOK, .listener = { expected_hear, &heard } };
         Err err = { "" };
 
         assert_int_equal(cache_new(0, &c), 0);
@@ -156,6 +176,9 @@ static void expected_node_check(Expected *e, Store *s, bool leaks)
                 return;
         if (r < 0)
                 fail_msg("%s: %s", e->sample->name, report.err.text);
+        if (heard.done != heard.whole || (n->format->alloc && heard.count == 0))
+                fail_msg("%s: the check ends at %" PRIu64 " of %" PRIu64, e->sample->name,
+                         heard.done, heard.whole);
         if (report.corruptions > 0 || (leaks && report.leaks > 0))
                 fail_msg("%s: our own check sees %" PRIu64 " corruptions, %" PRIu64 " leaks",
                          e->sample->name, report.corruptions, report.leaks);

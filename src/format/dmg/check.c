@@ -28,6 +28,7 @@ typedef struct DmgCheck {
         bool has_master; /* some block has one */
         uint64_t
                 bytes_left; /* of chunks: blocks that lie over each other may not make a check endless */
+        uint64_t done;      /* bytes of the data fork and of the disk so far */
         uint8_t *buf;       /* owned; as long as the longest packed chunk, or a piece */
 } DmgCheck;
 
@@ -62,6 +63,12 @@ static uint32_t dmg_crc_zeroes(uint32_t crc, uint64_t len)
         return crc;
 }
 
+static void dmg_check_went_on(DmgCheck *k, uint64_t len)
+{
+        k->done += len;
+        check_step(k->report, k->done);
+}
+
 /* The CRC goes on over bytes as they lie in the file. */
 static int dmg_crc_store(DmgCheck *k, uint64_t pos, uint64_t len, uint32_t *crc)
 {
@@ -71,6 +78,7 @@ static int dmg_crc_store(DmgCheck *k, uint64_t pos, uint64_t len, uint32_t *crc)
                 if (r < 0)
                         return r;
                 *crc = crc32_over(*crc, k->buf, part);
+                dmg_check_went_on(k, part);
                 pos += part;
                 len -= part;
         }
@@ -88,6 +96,7 @@ static int dmg_crc_extent(DmgCheck *k, uint64_t off, uint64_t end, uint64_t *ret
         *ret_len = len;
         if (e.kind == EXTENT_HOLE) {
                 *crc = dmg_crc_zeroes(*crc, len);
+                dmg_check_went_on(k, len);
                 return 0;
         }
         if (k->bytes_left < len)
@@ -96,9 +105,11 @@ static int dmg_crc_extent(DmgCheck *k, uint64_t off, uint64_t end, uint64_t *ret
         if (e.kind == EXTENT_DATA)
                 return dmg_crc_store(k, e.pos + from, len, crc);
         r = dmg_read_coded(k->node, &e, k->buf);
-        if (r >= 0)
-                *crc = crc32_over(*crc, k->buf + from, (size_t)len);
-        return r;
+        if (r < 0)
+                return r;
+        *crc = crc32_over(*crc, k->buf + from, (size_t)len);
+        dmg_check_went_on(k, len);
+        return 0;
 }
 
 static int dmg_crc_block(DmgCheck *k, const DmgBlock *b, uint32_t *ret)
@@ -117,7 +128,6 @@ static int dmg_crc_block(DmgCheck *k, const DmgBlock *b, uint32_t *ret)
                 if (r < 0)
                         return r;
                 off += len;
-                check_step(k->report, off);
         }
         *ret = crc;
         return 0;
@@ -206,8 +216,10 @@ int dmg_check(Node *n, CheckReport *report)
         uint64_t cost = DMG_CHECK_COST * longest + n->decode_cost;
         cache_borrow(n->cache, cost);
         k.buf = malloc(longest);
+        bool has_fork = from_be32(d->trailer.data_checksum.type) == DMG_CHECKSUM_CRC32;
+        check_begin_pass(report, "checking",
+                         n->size + (has_fork ? from_be64(d->trailer.data_len) : 0));
         int r = k.buf ? dmg_check_fork(&k) : err_set(&report->err, ENOMEM, "%m");
-        check_begin_pass(report, "checking", n->size);
         if (r >= 0)
                 r = dmg_check_blocks(&k);
         free(k.buf);

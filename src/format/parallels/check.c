@@ -171,7 +171,7 @@ int parallels_check(Node *n, CheckReport *report)
 
 int parallels_repair_unclean(Node *n, Err *err)
 {
-        CheckReport report = { .repair = CHECK_REPAIR_ALL };
+        CheckReport report = check_report_of(n, CHECK_REPAIR_ALL);
 
         int r = parallels_check(n, &report);
         if (r < 0)

@@ -321,6 +321,7 @@ static int qed_repair_data(QedCheck *c, const QedSlot *slot)
 
 static int qed_repair_table(QedCheck *c, const QedSlot *slot)
 {
+        check_step(c->report, (slot->pos - c->h->l1_pos) / sizeof(le64));
         if (!qed_check_is_table(c, slot->entry))
                 return qed_repair_entry(c, slot);
         return qed_check_walk(c, slot->entry, c->l2_piece, qed_repair_data);
@@ -335,6 +336,7 @@ static int qed_check_repair(QedCheck *c)
                 check_tell(c->report, "Nothing is repaired, because clusters are used twice");
         if (corruptions > 0 && !c->has_doubles) {
                 c->work_left = LIMIT_CHECK_ENTRIES;
+                check_begin_pass(c->report, "repairing", c->h->table_len / sizeof(le64));
                 int r = qed_check_walk(c, c->h->l1_pos, c->l1_piece, qed_repair_table);
                 if (r >= 0)
                         r = qed_check_sync(c);
@@ -370,7 +372,7 @@ int qed_check(Node *n, CheckReport *report)
 
 int qed_repair(Node *n, Err *err)
 {
-        CheckReport report = { .repair = CHECK_REPAIR_ALL };
+        CheckReport report = check_report_of(n, CHECK_REPAIR_ALL);
 
         int r = qed_check_all(n, &report);
         if (r < 0)

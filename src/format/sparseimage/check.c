@@ -17,7 +17,10 @@ int sparseimage_check(Node *n, CheckReport *report)
         if (s->is_cut)
                 check_corruption(report, "The file ends before its last node: what lies in bands "
                                          "that are not found is not known");
+        check_begin_pass(report, "checking", s->used_count);
         for (uint64_t i = 0; i < s->used_count; i++) {
+                if (i % SPARSEIMAGE_INDEX_SLOTS == 0)
+                        check_step(report, i);
                 const SparseImageBand *b = &s->bands[i];
                 uint64_t first = b->number * s->band_len, pos = sparseimage_band_pos(s, b);
                 uint64_t end = pos + u64_min(s->band_len, n->size - first);

@@ -19,6 +19,11 @@ static void vhd_tell_damaged(void *arg, const char *text)
         check_corruption(arg, "%s", text);
 }
 
+static void vhd_check_step(void *arg, uint64_t done)
+{
+        check_step(arg, done);
+}
+
 static const char *vhd_found_text(VhdFound found)
 {
         return found == VHD_BROKEN ? "has a wrong checksum" : "is missing";
@@ -97,13 +102,14 @@ static int vhd_check_end(Node *n, CheckReport *report, const VhdLayout *l)
 static int vhd_check_blocks(Node *n, CheckReport *report, VhdLayout *ret)
 {
         const Vhd *v = n->state;
-        VhdVisitor visitor = { .damaged = vhd_tell_damaged, .arg = report };
+        VhdVisitor visitor = { .damaged = vhd_tell_damaged, .step = vhd_check_step, .arg = report };
         _cleanup_free_ uint32_t *bat = NULL;
         uint64_t reserved = 0;
 
         int r = vhd_read_bat(n, &bat, &reserved, &report->err);
         if (r < 0)
                 return r;
+        check_begin_pass(report, "checking", v->block_count);
         vhd_layout_walk(v, bat, &visitor, ret);
         cache_release(n->cache, reserved);
         if (ret->gaps > 0) {

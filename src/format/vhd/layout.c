@@ -10,6 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+        VHD_BAT_STEP = 1024, /* entries from one word to the next */
+};
+
 static int vhd_compare(const void *a, const void *b)
 {
         uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
@@ -61,6 +65,8 @@ void vhd_layout_walk(const Vhd *v, uint32_t *bat, const VhdVisitor *visitor, Vhd
 
         sort_in_place(bat, (size_t)v->block_count, sizeof(*bat), vhd_compare);
         for (uint64_t i = 0; i < v->block_count && bat[i] != VHD_BAT_ABSENT; i++) {
+                if (visitor->step && i % VHD_BAT_STEP == 0)
+                        visitor->step(visitor->arg, i);
                 uint64_t pos = (uint64_t)bat[i] * VHD_SECTOR;
                 if (vhd_hits_metadata(v, pos, vhd_place_len(v)))
                         vhd_damaged(visitor,

@@ -58,7 +58,9 @@ static int vhd_writer_look(Node *n, Err *err)
         Vhd *v = n->state;
         VhdWriter *w = v->writer;
         VhdOpening opening = { .writer = w };
-        VhdVisitor visitor = { vhd_opening_damaged, vhd_opening_gap, &opening };
+        VhdVisitor visitor = { .damaged = vhd_opening_damaged,
+                               .gap = vhd_opening_gap,
+                               .arg = &opening };
         _cleanup_free_ uint32_t *bat = NULL;
         uint64_t reserved = 0;
         VhdLayout l;

@@ -67,6 +67,7 @@ typedef struct VhdLayout {
 typedef struct VhdVisitor {
         void (*damaged)(void *arg, const char *text);
         void (*gap)(void *arg, uint64_t pos);
+        void (*step)(void *arg, uint64_t done); /* of the blocks, now and then */
         void *arg;
 } VhdVisitor;
 

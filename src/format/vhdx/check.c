@@ -21,7 +21,7 @@ static int vhdx_check_repair(Node *n, CheckReport *report)
         if (report->repair == CHECK_LOOK || (uuid_is_zero(&v->header.log) && !v->header_lost))
                 return 0;
         uint64_t waiting = v->log_entries;
-        int r = vhdx_log_replay(n, &report->err);
+        int r = vhdx_log_replay(n, report, &report->err);
         if (r < 0)
                 return r;
         if (waiting > 0)

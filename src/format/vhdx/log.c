@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "base/crc32c.h"
+#include "block/check.h"
 #include "block/limits.h"
 #include "block/table.h"
 #include "format/vhdx/vhdx.h"
@@ -439,11 +440,20 @@ int vhdx_log_open(Node *n, Err *err)
         return r < 0 ? r : vhdx_log_apply_all(&l, first, count, err);
 }
 
-int vhdx_log_replay(Node *n, Err *err)
+static void vhdx_log_step(void *report, uint64_t done)
+{
+        check_step(report, done);
+}
+
+int vhdx_log_replay(Node *n, CheckReport *report, Err *err)
 {
         Vhdx *v = n->state;
+        int r = 0;
 
-        int r = v->replayed ? patched_store_apply(v->replayed) : 0;
+        if (v->replayed) {
+                check_begin_pass(report, "repairing", patched_store_get_len(v->replayed));
+                r = patched_store_apply(v->replayed, vhdx_log_step, report);
+        }
         if (r >= 0)
                 r = store_sync(n->store);
         if (r < 0)

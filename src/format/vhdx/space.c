@@ -102,7 +102,8 @@ bool vhdx_space_find(const VhdxSpace *s, uint64_t from, uint64_t count, uint64_t
 typedef struct VhdxWalk {
         Node *node;
         VhdxSpace *space;
-        CheckReport *report;
+        CheckReport *report; /* NULL: the first finding ends it */
+        CheckReport *steps;  /* who hears how far it is */
         Err *err;
         VhdxSurvey survey;
         uint64_t next;     /* where a block would lie that follows the one before */
@@ -212,7 +213,9 @@ static int vhdx_walk_entries(VhdxWalk *w, bool kept, le64 *entries)
         const Vhdx *v = w->node->state;
         uint64_t count = vhdx_entry_count(v, w->node->size);
 
+        check_begin_pass(w->steps, "checking", count);
         for (uint64_t index = 0; index < count; index += VHDX_SURVEY_ENTRIES) {
+                check_step(w->steps, index);
                 uint64_t part = u64_min(VHDX_SURVEY_ENTRIES, count - index);
                 uint64_t pos = v->bat.pos + index * sizeof(*entries);
                 int r = store_read_padded(v->store, entries, (size_t)part * sizeof(*entries), pos);
@@ -244,12 +247,14 @@ static void vhdx_walk_fixed(VhdxWalk *w)
 int vhdx_survey(Node *n, VhdxSpace *s, CheckReport *report, VhdxSurvey *ret, Err *err)
 {
         const Vhdx *v = n->state;
+        CheckReport own = check_report_of(n, CHECK_LOOK);
         VhdxWalk w = { .node = n, .space = s, .report = report, .err = err };
         _cleanup_free_ le64 *entries = calloc(VHDX_SURVEY_ENTRIES, sizeof(*entries));
         uint64_t len = vhdx_entry_count(v, n->size) * sizeof(*entries);
 
         if (!entries)
                 return err_set(err, ENOMEM, "%m");
+        w.steps = report ? report : &own;
         vhdx_walk_fixed(&w);
         if (!in_range(v->bat.pos, len, v->file_size)) {
                 int r = vhdx_complain(&w, "the BAT ends past the end of the file");

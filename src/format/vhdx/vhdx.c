@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/check.h"
 #include "format/vhdx/write/writer.h"
 
 #include "block/table.h"
@@ -52,7 +53,8 @@ static int vhdx_open_for_writing(Node *n, Err *err)
         if (v->has_parent)
                 return err_set(err, EROFS, "a differencing image can only be opened read-only");
         if (!uuid_is_zero(&v->header.log)) {
-                int r = vhdx_log_replay(n, err);
+                CheckReport report = check_report_of(n, CHECK_REPAIR_ALL);
+                int r = vhdx_log_replay(n, &report, err);
                 if (r < 0)
                         return r;
                 n->repaired = true;

@@ -254,7 +254,7 @@ int vhdx_header_write(Node *n);
 int vhdx_log_open(Node *n, Err *err);
 
 /* Writes what the log says into the file and empties it. */
-int vhdx_log_replay(Node *n, Err *err);
+int vhdx_log_replay(Node *n, CheckReport *report, Err *err);
 
 /* region.c */
 int vhdx_regions_read(Node *n, Err *err);

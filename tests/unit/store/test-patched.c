@@ -63,7 +63,7 @@ static void test_applies(void **state)
         assert_int_equal(patched_store_put(s, "ab", 2, 2), 0);
         assert_int_equal(patched_store_put(s, NULL, 2, 6), 0);
         patched_store_extend(s, 12);
-        assert_int_equal(patched_store_apply(s), 0);
+        assert_int_equal(patched_store_apply(s, NULL, NULL), 0);
 
         assert_int_equal(store_get_size(inner, &size), 0);
         assert_int_equal(size, 12);
@@ -97,7 +97,7 @@ static void test_the_last_counts(void **state)
                         assert_int_equal(store_read(s, buf, MORE, 0), 0);
                         assert_memory_equal(buf, model, MORE);
                 }
-                assert_int_equal(patched_store_apply(s), 0);
+                assert_int_equal(patched_store_apply(s, NULL, NULL), 0);
                 assert_int_equal(store_read(inner, buf, MORE, 0), 0);
                 assert_memory_equal(buf, model, MORE);
         }

@@ -363,7 +363,7 @@ int qcow2_check_repair(Qcow2Check *c)
 
 int qcow2_repair_dirty(Node *n, Err *err)
 {
-        CheckReport report = { .repair = CHECK_REPAIR_ALL };
+        CheckReport report = check_report_of(n, CHECK_REPAIR_ALL);
         _cleanup_check_ Qcow2Check c;
 
         int r = qcow2_check_begin(&c, n, &report);

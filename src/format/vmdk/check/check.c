@@ -84,10 +84,11 @@ static int check_sparse(Node *n, VmdkExtent *x, CheckReport *report)
 {
         static const VmdkVisitor coded = { .grain = check_coded_grain };
         static const VmdkVisitor copies = { .table = check_copy };
-        VmdkScan s = { .n = n, .x = x, .report = report };
+        VmdkScan s = { .n = n, .x = x, .report = report, .steps = report };
 
         report->total_clusters += div_round_up(x->len, x->grain);
         int r = vmdk_scan(&s);
+        s.walk = VMDK_CHECK_WALKS - 1;
         if (r >= 0 && x->coded)
                 r = vmdk_walk(&s, &coded);
         else if (r >= 0)

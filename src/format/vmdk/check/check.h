@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum {
-        VMDK_CHECK_WALKS = 4,    /* of an extent that lies close together */
+        VMDK_CHECK_WALKS = 4,    /* of an extent; the third one may be several */
         VMDK_CHECK_STEPS = 4096, /* of a walk, for those who wait */
 };
 
@@ -23,8 +23,9 @@ typedef struct VmdkScan {
         const VmdkExtent *x;
         CheckReport *report; /* NULL: the first finding ends it */
         Err *err;
-        unsigned walks; /* how many there have been */
-        uint64_t work;  /* what has been looked at so far; LIMIT_CHECK_ENTRIES */
+        CheckReport *steps; /* who hears how far it is */
+        unsigned walk;      /* which one it is, from 0 on */
+        uint64_t work;      /* what has been looked at so far; LIMIT_CHECK_ENTRIES */
 
         /* Found out by the first walk. */
         uint64_t positions; /* of grains, all in one */

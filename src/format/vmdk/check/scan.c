@@ -134,6 +134,7 @@ static int scan_metadata(VmdkScan *s)
         static const VmdkVisitor visitor = { .piece = second_piece };
         uint64_t unit = s->unit;
 
+        s->walk = 1;
         s->unit = VMDK_SECTOR;
         int r = scan_windows(s, &visitor, NULL);
         s->unit = unit;
@@ -202,6 +203,7 @@ static int scan_grains(VmdkScan *s)
 {
         static const VmdkVisitor visitor = { .piece = third_piece, .grain = third_grain };
 
+        s->walk = 2;
         return scan_windows(s, &visitor, third_look);
 }
 
@@ -224,9 +226,12 @@ int vmdk_scan(VmdkScan *s)
 
 int vmdk_check_sound(Node *n, const VmdkExtent *x, Err *err)
 {
-        VmdkScan s = { .n = n, .x = x, .err = err };
+        CheckReport steps = check_report_of(n, CHECK_LOOK);
+        VmdkScan s = { .n = n, .x = x, .err = err, .steps = &steps };
 
+        check_begin_pass(&steps, "checking", VMDK_CHECK_WALKS * VMDK_CHECK_STEPS);
         int r = vmdk_scan(&s);
+        check_end_pass(&steps);
         if (r < 0 && r != -EUCLEAN && r != -EFBIG)
                 return err_set(err, -r, "cannot look at its tables: %m");
         return r;

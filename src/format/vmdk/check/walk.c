@@ -98,14 +98,27 @@ static int walk_skip(VmdkScan *s, uint64_t *index)
         return 0;
 }
 
-/* An extent is walked over some times, and each of them counts for as much. */
+/* Where nobody writes there are two walks, the first and the last. */
+static uint64_t walk_share(const VmdkScan *s, uint64_t *ret_before)
+{
+        bool few = s->x->coded || s->x->kind == VMDK_SESPARSE;
+        uint64_t share = few ? VMDK_CHECK_WALKS * VMDK_CHECK_STEPS / 2 : VMDK_CHECK_STEPS;
+
+        *ret_before = s->walk == 0 ? 0 : few ? share : s->walk * share;
+        return share;
+}
+
+/* An extent is walked over some times, and each of them counts for as much; so do the windows of one of them. */
 static void walk_tell(const VmdkScan *s, uint64_t i, uint64_t count)
 {
-        uint64_t walks = u64_min(s->walks, VMDK_CHECK_WALKS);
+        uint64_t before, share = walk_share(s, &before), windows = 1, window = 0;
 
-        if (s->report)
-                check_step(s->report,
-                           (walks - 1) * VMDK_CHECK_STEPS + i * VMDK_CHECK_STEPS / count);
+        if (s->meta && s->unit != 0) {
+                windows = vmdk_end(s->x) / s->unit / LIMIT_CHECK_WINDOW + 1;
+                window = u64_min(s->first / LIMIT_CHECK_WINDOW, windows - 1);
+        }
+        uint64_t done = (window * share + i * share / count) / windows;
+        check_step(s->steps, before + done);
 }
 
 static int walk_tables(VmdkScan *s, const VmdkVisitor *v)
@@ -139,8 +152,6 @@ int vmdk_walk(VmdkScan *s, const VmdkVisitor *v)
         const VmdkExtent *x = s->x;
         uint64_t directory_len = x->directory_count * x->entry_len;
         int r = 0;
-
-        s->walks++;
 
         if (v->piece) {
                 r = v->piece(s, "header", 0, 0,

@@ -16,17 +16,17 @@ work_in /dev/shm
 mkdir "$W/images" "$W/theirs" "$W/ours"
 cd "$W/images"
 
-# check_both: the statuses in $THEIRS and $OURS, the JSON in $W/theirs/json and $W/ours/json. Ours must not
+# check_both [IMAGE]: the statuses in $THEIRS and $OURS, the JSON in $W/theirs/json and $W/ours/json. Ours must not
 # change the image.
 check_both()
 {
-    local before
-    before=$(sha256sum <disk)
+    local before image=${1:-disk}
+    before=$(sha256sum <"$image")
     THEIRS=0 OURS=0
     COUNT=$((COUNT + 1))
-    qemu-img check --output=json disk >"$W/theirs/json" 2>"$W/theirs/errors" || THEIRS=$?
-    "$RAWVIEW" check --output=json disk >"$W/ours/json" 2>"$W/ours/errors" || OURS=$?
-    [[ $(sha256sum <disk) == "$before" ]] || fail "the image has changed"
+    qemu-img check --output=json "$image" >"$W/theirs/json" 2>"$W/theirs/errors" || THEIRS=$?
+    "$RAWVIEW" check --output=json "$image" >"$W/ours/json" 2>"$W/ours/errors" || OURS=$?
+    [[ $(sha256sum <"$image") == "$before" ]] || fail "the image has changed"
 }
 
 # Equal status, and equal JSON key for key.
@@ -353,29 +353,17 @@ rm disk
 # Each other format as qemu-img convert makes it: what qemu-img says, we say; we say more, of VHD too, which it does not check.
 CASE="other formats"
 head -c 4M /dev/zero | tr '\0' 'x' >source
-while read -r format options; do
-    rm -f disk*
-    read -ra words <<<"$options"
-    qemu-img convert -f raw -O "$format" "${words[@]}" source disk
-    CASE="check of $format $options"
-    check_both
-    [[ $OURS == 0 && ($THEIRS == 0 || $format == vpc) ]] || fail "status $OURS, qemu-img $THEIRS"
-    [[ $(jq -r .format "$W/ours/json") == "$format" ]] || fail "another format: $(cat "$W/ours/json")"
+same_listed()
+{
+    local name=${WHAT%% *}
+    [[ $MAKER == qemu-img && $CHECKED != none ]] || return 0
+    check_both "$IMAGE"
+    [[ $OURS == 0 && ($THEIRS == 0 || $name == vpc) ]] || fail "status $OURS, qemu-img $THEIRS"
+    [[ $(jq -r .format "$W/ours/json") == "$name" ]] || fail "another format: $(cat "$W/ours/json")"
     [[ $THEIRS == 63 ]] || jq -e -s '.[1] as $ours | .[0] | to_entries | all(.key as $k | .value == $ours[$k])' \
         "$W/theirs/json" "$W/ours/json" >/dev/null || fail "other JSON: $(cat "$W/theirs/json" "$W/ours/json")"
-done <<'FORMATS'
-qed
-vdi
-vdi -o static=on
-vmdk -o subformat=monolithicSparse
-vmdk -o subformat=monolithicFlat
-vmdk -o subformat=streamOptimized
-vmdk -o subformat=twoGbMaxExtentSparse
-vhdx
-vhdx -o subformat=fixed
-parallels
-vpc
-FORMATS
+}
+each_listed same_listed
 
 # What people read.
 CASE="the words"

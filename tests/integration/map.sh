@@ -88,41 +88,14 @@ with open("source", "wb") as f:
 PYTHON
 
 # Each format as qemu-img convert makes it.
-while read -r name options; do
-    rm -f disk*
-    read -ra words <<<"$options"
-    qemu-img convert -f raw -O "$name" "${words[@]}" source disk
-    same -f "$name" disk
-    same -f "$name" -s 150k --max-length=4M disk
-done <<'FORMATS'
-raw
-raw -S 0
-qcow2
-qcow2 -c
-qcow2 -c -o compression_type=zstd,cluster_size=4k
-qcow2 -o compat=0.10,cluster_size=512
-qcow2 -o preallocation=metadata
-qcow2 -o preallocation=falloc
-qcow2 -o preallocation=full
-qcow2 -o extended_l2=on
-qcow2 -o extended_l2=on,preallocation=metadata
-qcow2 -o data_file=disk.data
-qcow2 -o data_file=disk.data,data_file_raw=on
-qcow2 -o data_file=disk.data,preallocation=metadata
-qcow
-qed
-qed -o cluster_size=4k
-vdi
-vdi -o static=on
-vmdk -o subformat=monolithicSparse
-vmdk -o subformat=monolithicFlat
-vmdk -o subformat=twoGbMaxExtentSparse
-vmdk -o subformat=twoGbMaxExtentFlat
-vmdk -o subformat=streamOptimized
-vpc -o subformat=dynamic,force_size=on
-vpc -o subformat=fixed,force_size=on
-parallels
-FORMATS
+same_listed()
+{
+    # QEMU does not say where the blocks of a VHDX lie.
+    [[ $MAKER == qemu-img && $FORMAT != vhdx ]] || return 0
+    same -f "${WHAT%% *}" "$IMAGE"
+    same -f "${WHAT%% *}" -s 150k --max-length=4M "$IMAGE"
+}
+each_listed same_listed
 # Many extents, most of which lie in no file.
 rm -f disk*
 qemu-img create -q -f vmdk -o subformat=twoGbMaxExtentSparse disk 7G

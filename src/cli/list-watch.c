@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "cli/cli.h"
 #include "cli/list.h"
-#include "cli/terminal.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "block/limits.h"
 #include "broker/broker.h"
 #include "broker/user.h"
@@ -10,7 +11,6 @@
 #include "cli/confined.h"
 #include "cli/next-steps.h"
 #include "cli/partition-print.h"
-#include "cli/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/size.h"
-#include "cli/terminal.h"
+#include "base/terminal.h"
 #include "cli/text.h"
 
 #include <inttypes.h>

@@ -12,6 +12,6 @@ typedef enum UmountHow {
         UMOUNT_FORCE, /* ends the connection, whatever is on its way, if root calls; else as CLEAN */
 } UmountHow;
 
-/* Waits `limit_ms` at most. EINVAL: it is no view. EPERM: it is somebody else's. EBUSY: in use. ETIMEDOUT: unmounted, but the
- * image is not closed yet. */
-int umount_path(const char *path, UmountHow how, int limit_ms, Err *err);
+/* EINVAL: it is no view. EPERM: it is somebody else's. EBUSY: in use. ETIMEDOUT: unmounted, but the image is not closed, and its
+ * daemon does nothing any more. EINTR: Ctrl-C, while the daemon goes on. */
+int umount_path(const char *path, UmountHow how, Err *err);

@@ -2,11 +2,11 @@
 /* rawview check: looks for damage in an image, and repairs it, as qemu-img check does. */
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/progress.h"
 #include "block/check.h"
 #include "cli/check-print.h"
 #include "cli/cli.h"
 #include "cli/image-options.h"
-#include "cli/progress.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rawview doctor: names what stands in the way of a view, and what to type against it. */
 #include "base/cleanup.h"
+#include "base/terminal.h"
 #include "cli/cli.h"
 #include "cli/doctor.h"
-#include "cli/terminal.h"
 #include "cli/text.h"
 
 #include <getopt.h>

@@ -2,9 +2,9 @@
 /* rawview list: the views of the kernel's mount table, and what each says of itself. */
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "cli/cli.h"
 #include "cli/list.h"
-#include "cli/terminal.h"
 
 #include <errno.h>
 #include <getopt.h>

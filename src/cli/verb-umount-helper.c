@@ -14,8 +14,6 @@
 
 enum {
         UMOUNT_HELPER_VERSION = 256,
-        /* As long as a daemon may take to flush, and a little longer. */
-        UMOUNT_HELPER_WAIT_MS = 11 * 60 * 1000,
 };
 
 static int umount_helper_print_help(void)
@@ -45,7 +43,7 @@ static int umount_helper_run(const char *path, UmountHow how)
                          (unsigned)geteuid(), (unsigned)getuid());
                 return MOUNT_EXIT_USAGE;
         }
-        int r = umount_path(path, how, UMOUNT_HELPER_WAIT_MS, &err);
+        int r = umount_path(path, how, &err);
         if (r >= 0)
                 return MOUNT_EXIT_OK;
         (void)cli_fail(path, &err);

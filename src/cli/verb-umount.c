@@ -9,6 +9,7 @@
 #include "cli/daemon.h"
 #include "cli/loop-of-view.h"
 #include "cli/own-place.h"
+#include "cli/umount-wait.h"
 #include "cli/umount.h"
 #include "cli/view-look.h"
 #include "lock/holder.h"
@@ -25,8 +26,10 @@
 #include <sys/wait.h>
 
 enum {
-        /* A stop that flushes much takes long; a daemon that has hung must not hold us for ever. */
-        UMOUNT_WAIT_MS = 60 * 1000,
+        /* For a loop device, of which others may not let go. */
+        UMOUNT_LOOP_MS = 60 * 1000,
+        /* A stop that flushes or proves much takes long; a daemon that has hung must not hold us for ever. */
+        UMOUNT_PATIENCE_MS = 120 * 1000,
         UMOUNT_TRIES = 30,
         UMOUNT_TRY_MS = 100,
         /* "Writes to it", of QEMU's image locks. */
@@ -111,10 +114,10 @@ static int umount_as_root(int folder, const char *name, UmountHow how, Err *err)
 }
 
 /* With the loop device of the view's own; udev, which looks at each that was written to, has it open for a moment more. */
-static int umount_with_loop(const MountEntry *e, int folder, UmountHow how, int limit_ms, Err *err)
+static int umount_with_loop(const MountEntry *e, int folder, UmountHow how, Err *err)
 {
         const char *name = strrchr(e->target, '/') + 1;
-        int released = how == UMOUNT_LAZY ? 0 : loop_of_view_release(e, limit_ms, err);
+        int released = how == UMOUNT_LAZY ? 0 : loop_of_view_release(e, UMOUNT_LOOP_MS, err);
 
         if (released < 0)
                 return released;
@@ -126,23 +129,16 @@ static int umount_with_loop(const MountEntry *e, int folder, UmountHow how, int 
         return r;
 }
 
-/* The daemon ends when it has flushed and closed the image. */
-static int umount_wait(int daemon, int limit_ms, Err *err)
+/* At its end it may have a number behind its name. */
+static bool umount_is_daemon(const char *name)
 {
-        struct pollfd p = { .fd = daemon, .events = POLLIN };
-        int ready = 0;
+        size_t len = strlen("rawviewd");
 
-        do
-                ready = poll(&p, 1, limit_ms);
-        while (ready < 0 && errno == EINTR);
-        if (ready == 0)
-                return err_set(err, ETIMEDOUT,
-                               "it is unmounted, but its daemon has not closed the image yet");
-        return 0;
+        return strncmp(name, "rawviewd", len) == 0 && strchr("\n ", name[len]);
 }
 
 /* The pid is what a worker says, which may be a guest's by now: only a daemon is waited for. */
-static int umount_open_daemon(const ViewLook *look)
+static int umount_open_daemon(const ViewLook *look, pid_t *ret_pid)
 {
         char path[32], name[32] = "";
         pid_t pid = view_look_pid(look);
@@ -152,8 +148,9 @@ static int umount_open_daemon(const ViewLook *look)
                 return -1;
         snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || read(fd, name, sizeof(name) - 1) < 0 || strcmp(name, "rawviewd\n") != 0)
+        if (fd < 0 || read(fd, name, sizeof(name) - 1) < 0 || !umount_is_daemon(name))
                 return -1;
+        *ret_pid = pid;
         return fd_take(&daemon);
 }
 
@@ -166,7 +163,7 @@ static bool umount_is_mounted_by(const MountEntry *e, uid_t uid)
 
 /* A worker that has much to write may be too busy to say who its daemon is. The locks of an image that is written to are
  * one daemon's alone; what others have mounted may lie where looking takes for ever. */
-static int umount_open_writer(const MountEntry *e)
+static int umount_open_writer(const MountEntry *e, pid_t *ret_pid)
 {
         LockedFile file;
         Holder holder;
@@ -178,9 +175,9 @@ static int umount_open_writer(const MountEntry *e)
         if (image < 0)
                 return -1;
         locked_file_of_fd(image, &file);
-        if (!holder_find(&file, UMOUNT_WRITER_BYTE, &holder) ||
-            strcmp(holder.name, "rawviewd") != 0)
+        if (!holder_find(&file, UMOUNT_WRITER_BYTE, &holder) || !umount_is_daemon(holder.name))
                 return -1;
+        *ret_pid = holder.pid;
         return pidfd_open(holder.pid, 0);
 }
 
@@ -201,9 +198,14 @@ static bool umount_leaves_another(const MountEntry *e)
         return false;
 }
 
-static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *err)
+static int umount_view(const MountEntry *e, UmountHow how, Err *err)
 {
         const char *name = strrchr(e->target, '/') + 1;
+        UmountWait wait = {
+                .image = e->source,
+                .is_written = mount_options_have(e->super_options, "rw", NULL),
+                .patience_ms = UMOUNT_PATIENCE_MS,
+        };
         ViewLook look;
         _cleanup_close_ int folder = -1, daemon = -1;
 
@@ -211,19 +213,20 @@ static int umount_view(const MountEntry *e, UmountHow how, int limit_ms, Err *er
         if (r < 0)
                 return r;
         view_look_in(folder, name, &look);
-        daemon = umount_open_daemon(&look);
+        daemon = umount_open_daemon(&look, &wait.pid);
         bool another = umount_leaves_another(e);
         if (look.condition == VIEW_STALE)
                 how = UMOUNT_LAZY;
-        r = geteuid() == 0 ? umount_with_loop(e, folder, how, limit_ms, err)
+        r = geteuid() == 0 ? umount_with_loop(e, folder, how, err)
                            : umount_as_user(e->target, how == UMOUNT_LAZY, err);
         if (r >= 0 && look.condition == VIEW_STALE)
                 own_place_clean(folder, name);
         if (r < 0 || how == UMOUNT_LAZY || another)
                 return r;
         if (daemon < 0)
-                daemon = umount_open_writer(e);
-        return daemon < 0 ? 0 : umount_wait(daemon, limit_ms, err);
+                daemon = umount_open_writer(e, &wait.pid);
+        wait.daemon = daemon;
+        return daemon < 0 ? 0 : umount_wait(&wait, err);
 }
 
 /* Root unmounts what root has named, and not what somebody's link leads to. */
@@ -334,14 +337,14 @@ static int umount_named(const MountTable *mounts, char **names)
                 Err err;
                 int r = umount_find(mounts, *name, &e, &err);
                 if (r >= 0)
-                        r = umount_view(e, UMOUNT_CLEAN, UMOUNT_WAIT_MS, &err);
+                        r = umount_view(e, UMOUNT_CLEAN, &err);
                 if (r < 0)
                         status = cli_fail(*name, &err);
         }
         return status;
 }
 
-int umount_path(const char *path, UmountHow how, int limit_ms, Err *err)
+int umount_path(const char *path, UmountHow how, Err *err)
 {
         _cleanup_mount_table_ MountTable mounts = { 0 };
         _cleanup_close_ int fd = -1;
@@ -359,7 +362,7 @@ int umount_path(const char *path, UmountHow how, int limit_ms, Err *err)
         /* It would be a use of the view. */
         cleanup_close(&fd);
         fd = -1;
-        return umount_view(e, how, limit_ms, err);
+        return umount_view(e, how, err);
 }
 
 static int umount_all(const MountTable *mounts, bool only_stale)
@@ -386,7 +389,7 @@ static int umount_all(const MountTable *mounts, bool only_stale)
                 const MountEntry *e = ours[i];
                 if (only_stale && looks[i].condition != VIEW_STALE)
                         continue;
-                if (umount_view(e, UMOUNT_CLEAN, UMOUNT_WAIT_MS, &err) < 0)
+                if (umount_view(e, UMOUNT_CLEAN, &err) < 0)
                         status = cli_fail(e->target, &err);
         }
         return status;

@@ -77,6 +77,7 @@ static const ChannelKind channel_kinds[] = {
                               { TEXT(overlay, path), TEXT(overlay, backing) } },
         [MESSAGE_DIGEST] = { "DIGEST", sizeof(MessageDigest), CHANNEL_FD_NONE },
         [MESSAGE_LOOP] = { "LOOP", sizeof(MessageLoop), CHANNEL_FD_NONE },
+        [MESSAGE_PROGRESS] = { "PROGRESS", sizeof(MessageProgress), CHANNEL_FD_NONE },
 };
 
 enum {
@@ -123,6 +124,12 @@ static int channel_check_body(const Message *m, Err *err)
         case MESSAGE_LOOP:
                 if (m->loop.number < MESSAGE_LOOP_LOST || m->loop.number >= MESSAGE_LOOP_MAX)
                         return err_set(err, EBADMSG, "message LOOP has number %d", m->loop.number);
+                return 0;
+        case MESSAGE_PROGRESS:
+                if (m->progress.pass == 0 || m->progress.pass >= MESSAGE_PASS_END ||
+                    m->progress.percent > 100)
+                        return err_set(err, EBADMSG, "message PROGRESS has pass %u and %u percent",
+                                       m->progress.pass, m->progress.percent);
                 return 0;
         case MESSAGE_SECRET:
                 if (m->secret.len > SECRET_MAX)

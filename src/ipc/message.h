@@ -11,6 +11,7 @@
  *   MESSAGE_OPENED + fd | _REFUSED  →
  *                                   ←    MESSAGE_SECRET_WANTED   (some times for each layer)
  *   MESSAGE_SECRET | _REFUSED       →
+ *                                   ←    MESSAGE_PROGRESS        (now and then, of a writable image)
  *                                   ←    MESSAGE_DIGEST          (often, where MESSAGE_IMAGE asks for it)
  *                                   ←    MESSAGE_SEALED          no more opening, ever; or MESSAGE_FAILED
  *   (mounts, answers FUSE_INIT)
@@ -63,6 +64,7 @@ typedef enum MessageKind {
         MESSAGE_OVERLAY,
         MESSAGE_DIGEST,
         MESSAGE_LOOP,
+        MESSAGE_PROGRESS,
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */
@@ -148,6 +150,19 @@ typedef struct MessageDigest {
         uint8_t sha256[MESSAGE_SHA256_LEN];
 } MessageDigest;
 
+/* What takes long before an image is written to. */
+enum {
+        MESSAGE_PASS_CHECKING = 1,
+        MESSAGE_PASS_REPAIRING,
+        MESSAGE_PASS_END,
+};
+
+/* Worker → supervisor: how far it is with that. Numbers only; what is said of them is the supervisor's to choose. */
+typedef struct MessageProgress {
+        uint32_t pass;
+        uint32_t percent; /* 100 at most */
+} MessageProgress;
+
 /* Supervisor → worker, with the /dev/fuse descriptor of a mount whose FUSE_INIT is answered already. A worker that
  * replaces another gets the same bytes. */
 typedef struct MessageServe {
@@ -223,6 +238,7 @@ typedef struct Message {
                 MessageImage image;
                 MessageOverlay overlay;
                 MessageDigest digest;
+                MessageProgress progress;
                 MessageOpen open;
                 MessageOpened opened;
                 MessageError error;

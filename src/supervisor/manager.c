@@ -119,19 +119,41 @@ static int manager_wait_for(Manager *m, Stage stage, int limit_ms, Err *err)
         return 0;
 }
 
+/* Who sees the line at the terminal, or the status, knows already. */
+static void manager_say_still_opening(Manager *m)
+{
+        const Progressing *p = &m->progressing;
+
+        if (p->line.is_drawn)
+                return;
+        if (p->said_ms > 0) {
+                log_line(LOG_LEVEL_NOTICE, "%s: is still being opened (%s, %u%%)", m->config->path,
+                         p->pass == MESSAGE_PASS_REPAIRING ? "repairing" : "checking", p->percent);
+                return;
+        }
+        log_line(LOG_LEVEL_NOTICE, "%s: is still being opened", m->config->path);
+        notify_status("", "%s is still being opened: a slow disk, or a repair", m->config->path);
+}
+
+/* Until when to wait for a worker that comes farther. */
+static int64_t manager_extend_opening(const Manager *m, int64_t end_ms)
+{
+        int64_t said = m->progressing.said_ms;
+
+        end_ms = unchanged_extend(m, end_ms, MANAGER_OPENING_MS);
+        return said > 0 && said + MANAGER_OPENING_MS > end_ms ? said + MANAGER_OPENING_MS : end_ms;
+}
+
 static int manager_wait_until_open(Manager *m, Err *err)
 {
         int r = manager_wait_for(m, STAGE_SEALED, MANAGER_PATIENCE_MS, err);
         if (r != -ETIMEDOUT)
                 return r;
         /* That a passphrase is awaited has been said. */
-        if (!m->unlock.is_asking && m->unchanged.said_ms == 0) {
-                log_line(LOG_LEVEL_NOTICE, "%s: is still being opened", m->config->path);
-                notify_status("", "%s is still being opened: a slow disk, or a repair",
-                              m->config->path);
-        }
+        if (!m->unlock.is_asking && m->unchanged.said_ms == 0)
+                manager_say_still_opening(m);
         int64_t end = watch_now_ms() + MANAGER_OPENING_MS;
-        while (watch_now_ms() < unchanged_extend(m, end, MANAGER_OPENING_MS)) {
+        while (watch_now_ms() < manager_extend_opening(m, end)) {
                 notify_ask_for_time(2 * MANAGER_SAY_MS);
                 r = manager_wait_for(m, STAGE_SEALED, MANAGER_SAY_MS, err);
                 if (r != -ETIMEDOUT)
@@ -179,8 +201,10 @@ static int manager_open_image(Manager *m, Err *err)
                 if (r >= 0)
                         r = channel_send(m->worker.channel, &message, m->overlay.fd, err);
         }
+        progressing_begin(m);
         if (r >= 0)
                 r = manager_wait_until_open(m, err);
+        progressing_wipe(m);
         if (r >= 0)
                 r = overlay_publish(&m->overlay, err);
         return r;
@@ -391,6 +415,7 @@ static int manager_serve(Manager *m, Err *err)
         int flushed = 0, r = 0;
 
         pulse_begin(m);
+        progressing_begin(m);
         while (!m->worker_gone && !m->stop_asked && m->failure_code == 0 && r >= 0)
                 if (m->reload_asked)
                         reload_run(m);
@@ -451,6 +476,7 @@ static void manager_done(Manager *m)
         ready_withdraw(m);
         unlock_done(&m->unlock);
         unchanged_done(&m->unchanged);
+        progressing_done(&m->progressing);
         worker_done(&m->worker);
         mount_done(&m->mount);
         target_done(&m->target);

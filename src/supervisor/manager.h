@@ -16,6 +16,7 @@
 #include "supervisor/mount.h"
 #include "supervisor/overlay.h"
 #include "supervisor/pid-file.h"
+#include "supervisor/progressing.h"
 #include "supervisor/pulse.h"
 #include "supervisor/spawn.h"
 #include "supervisor/status.h"
@@ -84,6 +85,7 @@ struct Manager {
         int64_t stop_said_ms;         /* when it was asked for last */
         Unlock unlock;
         Unchanged unchanged;
+        Progressing progressing;
         MessageSealed sealed;
         MessageDone done;
         unsigned changes_unanswered; /* MESSAGE_CHANGE */

@@ -11,12 +11,22 @@
 #include <string.h>
 #include <time.h>
 
-const char *status_image_name(const Manager *m)
+static const char *status_layer_name(const Manager *m, size_t layer)
 {
-        const char *path = m->image.layers[0].path;
+        const char *path = m->image.layers[layer].path;
         const char *slash = strrchr(path, '/');
 
         return slash ? slash + 1 : path;
+}
+
+const char *status_image_name(const Manager *m)
+{
+        return status_layer_name(m, 0);
+}
+
+const char *status_written_name(const Manager *m)
+{
+        return status_layer_name(m, m->image.overlay);
 }
 
 const char *status_access(const Manager *m, char ret[STATUS_ACCESS_MAX])

@@ -34,3 +34,6 @@ const char *status_access(const Manager *m, char ret[STATUS_ACCESS_MAX]);
 
 /* The last part of the image's path. */
 const char *status_image_name(const Manager *m);
+
+/* The same of what takes the writes: the overlay, else the image. */
+const char *status_written_name(const Manager *m);

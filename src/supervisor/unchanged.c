@@ -56,6 +56,7 @@ static void unchanged_tell(Manager *m, const MessageDigest *d)
                 notify_status("", "Reading all of %s (AssertUnchanged=): %u%%", name, percent);
         else
                 status_ending(m, "Reading all of %s again (AssertUnchanged=): %u%%", name, percent);
+        progressing_show(m, "reading", d->done, d->total);
 }
 
 static void unchanged_log(const Manager *m, const MessageDigest *d, const UnchangedFile *f)
@@ -108,6 +109,7 @@ int unchanged_take(Manager *m, const MessageDigest *d, Err *err)
         if (!d->is_done)
                 return 0;
         f->known[after] = true;
+        progressing_wipe(m);
         for (size_t i = 0; i < sizeof(d->sha256); i++)
                 snprintf(f->sha256[after] + 2 * i, 3, "%02x", d->sha256[i]);
         unchanged_log(m, d, f);

@@ -172,6 +172,14 @@ static void watch_take_digest(Manager *m, const MessageDigest *digest)
                 watch_take_violation(m, err.text);
 }
 
+static void watch_take_progress(Manager *m, const MessageProgress *progress)
+{
+        Err err = { "" };
+
+        if (progressing_take(m, progress, &err) < 0)
+                watch_take_violation(m, err.text);
+}
+
 static void watch_take_changed(Manager *m, const MessageChanged *changed)
 {
         m->changes_unanswered--;
@@ -187,6 +195,8 @@ static bool watch_may_say(const Manager *m, uint32_t kind)
         case MESSAGE_SEALED:
                 /* Who waits for a passphrase says nothing. */
                 return m->stage == STAGE_OPENING && !m->unlock.is_asking;
+        case MESSAGE_PROGRESS:
+                return m->stage == STAGE_OPENING && !m->unlock.is_asking && m->config->writable;
         case MESSAGE_DIGEST:
                 return unchanged_may_be_said(m);
         case MESSAGE_FAILED:
@@ -206,6 +216,8 @@ static bool watch_may_say(const Manager *m, uint32_t kind)
 
 static void watch_take_message(Manager *m, const Message *message)
 {
+        if (message->kind != MESSAGE_PROGRESS && message->kind != MESSAGE_DIGEST)
+                progressing_wipe(m);
         if (!watch_may_say(m, message->kind)) {
                 watch_take_violation(m, message->kind == MESSAGE_OPEN && m->stage > STAGE_OPENING
                                                 ? "it asked for a file after it had said that it "
@@ -228,6 +240,9 @@ static void watch_take_message(Manager *m, const Message *message)
                 break;
         case MESSAGE_DIGEST:
                 watch_take_digest(m, &message->digest);
+                break;
+        case MESSAGE_PROGRESS:
+                watch_take_progress(m, &message->progress);
                 break;
         case MESSAGE_SERVING:
                 m->stage = STAGE_SERVING;
@@ -284,6 +299,7 @@ static void watch_take_signal(Manager *m)
 {
         struct signalfd_siginfo s;
 
+        progressing_wipe(m);
         if (read(m->signals, &s, sizeof(s)) == sizeof(s))
                 m->stop_asked++;
 }

@@ -9,6 +9,7 @@
 #include "format/formats.h"
 #include "ipc/channel.h"
 #include "opener/ipc-opener.h"
+#include "worker/repair-teller.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -105,7 +106,9 @@ static int shown_open_chain(Shown *s, const MessageImage *image, int channel, St
         _cleanup_store_ Store *owned = top;
         const char *slash = strrchr(image->path, '/');
         _cleanup_ipc_opener_ IpcOpener opener = { 0 };
+        RepairTeller teller;
 
+        repair_teller_init(&teller, channel);
         int r = ipc_opener_init(&opener, channel, top, err);
         if (r < 0)
                 return r;
@@ -120,6 +123,7 @@ static int shown_open_chain(Shown *s, const MessageImage *image, int channel, St
                 .layer_alone = image->layer_alone,
                 .snapshot = image->snapshot[0] ? image->snapshot : NULL,
                 .opener = &opener.opener,
+                .listener = repair_teller_listener(&teller),
                 .cache = s->cache,
         };
         r = chain_open(&request, top, &s->top, err);

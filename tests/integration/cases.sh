@@ -45,6 +45,7 @@ each_listed()
 {
     local home=$PWD
     # On a descriptor of its own: programs may read their stdin.
+    # shellcheck disable=SC2034
     while read -r FORMAT CHECKED MAKER WHAT <&8; do
         [[ -n $FORMAT && $FORMAT != \#* ]] || continue
         CASE="$FORMAT, $WHAT"
@@ -60,11 +61,11 @@ each_listed()
 
 make_listed()
 {
-    local words
+    local arguments
     IMAGE=disk
-    read -ra words <<<"$WHAT"
+    read -ra arguments <<<"$WHAT"
     case $MAKER in
-    qemu-img) qemu-img convert -f raw -O "${words[@]}" ../source disk ;;
+    qemu-img) qemu-img convert -f raw -O "${arguments[@]}" ../source disk ;;
     split)
         IMAGE=disk.001
         split -b 512K -a 3 --numeric-suffixes=1 ../source disk.

@@ -2,7 +2,7 @@
 #include "cli/table.h"
 
 #include "base/cleanup.h"
-#include "cli/terminal.h"
+#include "base/terminal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

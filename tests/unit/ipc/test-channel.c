@@ -109,6 +109,7 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
                 { MESSAGE_OVERLAY, sizeof(MessageOverlay), true },
                 { MESSAGE_DIGEST, sizeof(MessageDigest), false },
                 { MESSAGE_LOOP, sizeof(MessageLoop), false },
+                { MESSAGE_PROGRESS, sizeof(MessageProgress), false },
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -118,6 +119,8 @@ static void test_every_kind_arrives_as_it_was_sent(void **state)
 
                 if (sent.kind == MESSAGE_CHANGE)
                         sent.change.what = MESSAGE_CHANGE_ALL;
+                if (sent.kind == MESSAGE_PROGRESS)
+                        sent.progress.pass = MESSAGE_PASS_CHECKING;
                 assert_int_equal(
                         channel_send(p->fds[0], &sent, cases[i].with_fd ? p->file : -1, NULL), 0);
                 assert_int_equal(sent.len, HEADER + cases[i].body);

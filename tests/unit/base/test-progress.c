@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/progress.h"
+#include "base/progress.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

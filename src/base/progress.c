@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/progress.h"
+#include "base/progress.h"
 
 #include "base/cleanup.h"
-#include "cli/terminal.h"
-#include "cli/text.h"
+#include "base/terminal.h"
+#include "base/utf8.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@ enum {
         PROGRESS_FIRST_MS = 500, /* what is done before that shows nothing */
         PROGRESS_EACH_MS = 100,
         PROGRESS_NEW = 1000, /* no percent */
+        PROGRESS_UNKNOWN,
 };
 
 /* To the beginning of the line, and everything behind it away. */
@@ -33,17 +34,21 @@ static int64_t progress_now_ms(void)
 
 void progress_init(Progress *p, ProgressWish wish, const char *name)
 {
-        terminal_prepare();
         size_t width = terminal_width(STDERR_FILENO);
+
+        if (width > 0)
+                terminal_prepare();
 
         *p = (Progress){
                 .is_on = wish == PROGRESS_FORCED || (wish == PROGRESS_AUTO && width > 0),
                 .is_forced = wish == PROGRESS_FORCED,
                 .width = width,
-                .name = text_printable(name),
+                .name = strdup(name),
                 .shown_ms = progress_now_ms(),
                 .percent = PROGRESS_NEW,
         };
+        if (p->name)
+                utf8_make_printable(p->name);
 }
 
 static void progress_end(int signal_number)
@@ -70,11 +75,12 @@ void progress_watch_signals(const Progress *p)
 /* The whole line shorter than the terminal is wide, or it would be wiped in part only. */
 static void progress_draw(Progress *p)
 {
-        char percent[16];
-        size_t rest =
-                strlen(p->pass) + (size_t)snprintf(percent, sizeof(percent), "%3u %%", p->percent);
+        char percent[16] = "…";
+        size_t rest = strlen(p->pass) + strlen("100 %");
         _cleanup_free_ char *name = NULL;
 
+        if (p->percent != PROGRESS_UNKNOWN)
+                snprintf(percent, sizeof(percent), "%3u %%", p->percent);
         if (p->width == 0) {
                 fprintf(stderr, "%s %s: %s\n", p->pass, p->name ? p->name : "?", percent);
                 return;
@@ -88,13 +94,14 @@ static void progress_draw(Progress *p)
 
 void progress_show(Progress *p, const char *pass, uint64_t done, uint64_t whole)
 {
-        unsigned percent = (unsigned)((double)done * 100 / (double)whole);
+        unsigned percent = whole > 0 ? (unsigned)((double)done * 100 / (double)whole)
+                                     : (unsigned)PROGRESS_UNKNOWN;
 
         if (!p->is_on || (percent == p->percent && pass == p->pass))
                 return;
         int64_t now = progress_now_ms();
         /* The end is shown, also to who has seen no more than the beginning. */
-        bool is_end = p->is_drawn && done >= whole;
+        bool is_end = p->is_drawn && percent == 100;
         if (p->width > 0 && !is_end && !(p->is_forced && !p->is_drawn) &&
             now - p->shown_ms < (p->is_drawn ? PROGRESS_EACH_MS : PROGRESS_FIRST_MS))
                 return;

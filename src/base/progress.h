@@ -31,7 +31,7 @@ void progress_init(Progress *p, ProgressWish wish, const char *name);
 /* For a process that only waits for the one that shows: what ends it wipes the line. */
 void progress_watch_signals(const Progress *p);
 
-/* Cheap. `pass` is text that stays, "checking". */
+/* Cheap. `pass` is text that stays, "checking". `whole` 0: nobody knows how far it is. */
 void progress_show(Progress *p, const char *pass, uint64_t done, uint64_t whole);
 
 /* Before anything else is printed, and at the end. */

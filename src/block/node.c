@@ -210,6 +210,14 @@ uint64_t node_get_size(Node *n)
         return size;
 }
 
+uint32_t node_get_sector_size(const Node *n)
+{
+        for (; n; n = n->backing)
+                if (n->sector_size > 0)
+                        return n->sector_size;
+        return 0;
+}
+
 int node_may_write(Node *n)
 {
         if (!n->writable)

@@ -43,6 +43,8 @@ struct Node {
         void *state;      /* the driver's own; freed by node_close after format->close */
         Cache *cache;     /* borrowed; shared by a whole chain; never NULL */
         uint64_t granule; /* the unit of alloc, any number of bytes; 0: nothing is ever allocated */
+        uint32_t
+                sector_size; /* of the disk's sectors, as the image states; 0: it states nothing; set in open */
         uint64_t
                 decode_cost; /* memory that read_coded takes besides three times its extent; set in open */
         bool writable;
@@ -107,6 +109,9 @@ int node_adopt_store(Node *n, Store *s);
 Node *node_close(Node *n);
 
 uint64_t node_get_size(Node *n);
+
+/* 512 or 4096, as the first layer says that says anything; 0: none does. */
+uint32_t node_get_sector_size(const Node *n);
 
 /* What is asked for past the end reads as zeroes: so does a layer that is shorter than the one above it. */
 int node_read(Node *n, void *buf, size_t len, uint64_t off);

@@ -18,7 +18,7 @@ void image_options_done(ImageOptions *o)
 }
 
 /* An option that a descriptor has as well. */
-static int image_options_set(ImageOptions *o, const char *verb, const char *name, const char *value)
+int image_options_set(ImageOptions *o, const char *verb, const char *name, const char *value)
 {
         Err err;
 

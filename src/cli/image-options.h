@@ -43,6 +43,9 @@ typedef struct ImageOptions {
 void image_options_init(ImageOptions *o);
 void image_options_done(ImageOptions *o);
 
+/* Sets a key of the configuration by the name of its option; NULL: a boolean that stands alone. Returns a CliExit. */
+int image_options_set(ImageOptions *o, const char *verb, const char *option, const char *value);
+
 /* Takes what getopt_long gave: one of the options above, or its '?'. What is said afterwards is as much as was asked for. Returns a CliExit. */
 int image_options_take(ImageOptions *o, const char *verb, int got, const char *value);
 

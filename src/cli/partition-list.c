@@ -14,18 +14,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum {
         /* A disk that answers a request within a second needs less for all of 256 partitions. */
         PARTITION_LIST_SECONDS = 60,
+        PARTITION_LIST_STATE_MAX = 64 * 1024,
 };
 
 typedef struct PartitionListTask {
         const PartitionListRequest *request;
         int fd;
+        uint32_t sector_size;
 } PartitionListTask;
 
 void partition_list_look(PartitionListRequest *request)
@@ -138,12 +142,37 @@ static int partition_list_child(void *arg, int channel, pid_t parent)
         if (r < 0)
                 return cli_fail(t->request->file, &err);
         source.size = (uint64_t)st.st_size;
+        source.sector_size = t->sector_size;
         return partition_list_show(t->request, &source, t->fd);
+}
+
+/* What a view says of it; 0: nothing. */
+static uint32_t partition_list_get_sector_size(int fd)
+{
+        char text[PARTITION_LIST_STATE_MAX];
+        struct json_object *size = NULL;
+
+        ssize_t n = fgetxattr(fd, "user.rawview.state", text, sizeof(text) - 1);
+        if (n < 0)
+                return 0;
+        text[n] = '\0';
+        struct json_object *state = json_tokener_parse(text);
+        int64_t is = json_object_is_type(state, json_type_object) &&
+                                     json_object_object_get_ex(state, "sector-size", &size)
+                             ? json_object_get_int64(size)
+                             : 0;
+        json_object_put(state);
+        return is == 512 || is == 4096 ? (uint32_t)is : 0;
 }
 
 int partition_list_run(const PartitionListRequest *request, int fd)
 {
-        PartitionListTask t = { .request = request, .fd = fd };
+        PartitionListTask t = {
+                .request = request,
+                .fd = fd,
+                .sector_size = request->sector_size ? request->sector_size
+                                                    : partition_list_get_sector_size(fd),
+        };
         /* Nothing may be opened. */
         Broker none = { .count = 0 };
         ConfinedTask task = {

@@ -28,6 +28,7 @@ typedef struct PartitionListRequest {
         const char *file; /* for people, and for the names of partitions in JSON */
         PartitionListForm form;
         bool no_legend, require_sandbox;
+        uint32_t sector_size;          /* 512 or 4096, whatever the image says; 0: what it says */
         const PartitionListView *view; /* what can be typed next is told, too; NULL: it is not */
         /* Where it goes, which the child cannot find out; partition_list_look() fills these in. */
         TableShape shape;

@@ -48,6 +48,7 @@ static int partitions_print_help(void)
              "                             default); alone it is pretty on a terminal and\n"
              "                             short elsewhere\n"
              "      --no-legend            leave out the table's heading\n"
+             "      --sector-size=SIZE     of the disk's sectors: auto, 512, 4096\n"
              "  -f, --format=FMT           format of the image instead of looking at it\n"
              "  -U, --force-share          read although another program may be writing\n"
              "      --references=POLICY    which files it may name: none, directory (beneath\n"
@@ -82,6 +83,8 @@ static int partitions_work(Image *image, void *arg)
                 .read = partitions_read,
                 .arg = image->node,
                 .size = node_get_size(image->node),
+                .sector_size = work->options->list.sector_size ? work->options->list.sector_size
+                                                               : node_get_sector_size(image->node),
         };
         int raw = partitions_find_raw(image);
 
@@ -184,6 +187,7 @@ static int partitions_set_form(PartitionsOptions *options, const char *name)
 
 enum {
         OPTION_NO_LEGEND = IMAGE_OPTION_END,
+        OPTION_SECTOR_SIZE,
 };
 
 static int partitions_take(PartitionsOptions *options, int got, const char *value)
@@ -194,6 +198,8 @@ static int partitions_take(PartitionsOptions *options, int got, const char *valu
         case OPTION_NO_LEGEND:
                 options->list.no_legend = true;
                 return CLI_OK;
+        case OPTION_SECTOR_SIZE:
+                return image_options_set(&options->common, "partitions", "sector-size", value);
         default:
                 return image_options_take(&options->common, "partitions", got, value);
         }
@@ -206,6 +212,7 @@ static int partitions_parse(PartitionsOptions *options, int argc, char **argv)
                 IMAGE_REFERENCE_OPTIONS,
                 { "json", optional_argument, NULL, 'j' },
                 { "no-legend", no_argument, NULL, OPTION_NO_LEGEND },
+                { "sector-size", required_argument, NULL, OPTION_SECTOR_SIZE },
                 { NULL },
         };
         int status = CLI_OK;
@@ -217,6 +224,7 @@ static int partitions_parse(PartitionsOptions *options, int argc, char **argv)
                 status = partitions_take(options, got, optarg);
         }
         options->list.require_sandbox = options->common.require_sandbox;
+        options->list.sector_size = config_get_sector_size(&options->common.config);
         return status;
 }
 

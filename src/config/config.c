@@ -31,6 +31,13 @@ static const char *const config_log_levels[] = {
         [CONFIG_LOG_DEBUG + 1] = NULL,
 };
 
+static const char *const config_sector_sizes[] = {
+        [CONFIG_SECTOR_AUTO] = "auto",
+        [CONFIG_SECTOR_512] = "512",
+        [CONFIG_SECTOR_4096] = "4096",
+        [CONFIG_SECTOR_4096 + 1] = NULL,
+};
+
 static const char *const config_volatile[] = { "volatile", NULL };
 
 /* All keys there are. An entry without a section ends the list; one without an option is for descriptors only. */
@@ -53,6 +60,9 @@ static const ConfigKey config_keys[] = {
           .doc = "do not take or test image locks" },
         { "Image", "AssertUnchanged", "assert-unchanged", VALUE_BOOLEAN,
           CONFIG_AT(assert_unchanged), .doc = "prove that the image stays as it is" },
+        { "Image", "SectorSize", "sector-size", VALUE_WORD, CONFIG_AT(sector_size),
+          .words = config_sector_sizes, .initial = CONFIG_SECTOR_AUTO,
+          .doc = "of the disk's sectors: auto, 512, 4096" },
         { "View", "MountPoint", "mount-point", VALUE_PATH, CONFIG_AT(mount_point), .max = 4095,
           .doc = "file that the view covers; default: the image" },
         { "View", "Writable", "writable", VALUE_BOOLEAN, CONFIG_AT(writable),
@@ -95,6 +105,13 @@ static const ConfigKey config_keys[] = {
 
 _Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX,
                "there is a place for the sources of each key");
+
+uint32_t config_get_sector_size(const Config *c)
+{
+        return c->sector_size == CONFIG_SECTOR_4096  ? 4096
+               : c->sector_size == CONFIG_SECTOR_512 ? 512
+                                                     : 0;
+}
 
 void config_init(Config *c)
 {

@@ -40,6 +40,12 @@ typedef enum ConfigEffect {
         CONFIG_SETS_LOG_LEVEL,
 } ConfigEffect;
 
+typedef enum ConfigSectorSize {
+        CONFIG_SECTOR_AUTO,
+        CONFIG_SECTOR_512,
+        CONFIG_SECTOR_4096,
+} ConfigSectorSize;
+
 enum {
         /* At least as many as the table has. */
         CONFIG_KEYS_MAX = 32,
@@ -60,6 +66,7 @@ typedef struct Config {
         char *key_file;
         bool force_share;
         bool assert_unchanged;
+        ConfigSectorSize sector_size;
         /* [View] */
         char *mount_point; /* NULL: path */
         bool writable, growable;
@@ -88,6 +95,9 @@ typedef struct Config {
 /* All defaults of rawview.image(5). */
 void config_init(Config *c);
 void config_done(Config *c);
+
+/* 512 or 4096; 0: what the image says, or what lies on the disk. */
+uint32_t config_get_sector_size(const Config *c);
 
 /* What a command must know to parse an option of the table. */
 typedef struct ConfigOption {

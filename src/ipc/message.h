@@ -76,6 +76,7 @@ typedef struct MessageImage {
                 [MESSAGE_PARTITION_MAX]; /* which one the view is: number, name or UUID; "": none */
         uint32_t partitions;             /* the view is a folder: the disk and its partitions */
         uint32_t writable, growable;
+        uint32_t sector_size;      /* 512 or 4096, whatever the image says; 0: what it says */
         uint32_t loop;             /* a loop device will lie over the view */
         uint64_t offset, size;     /* the window that the view is; size 0: to the end of the disk */
         uint32_t assert_unchanged; /* all files of the image are read, and read again at the end */

@@ -163,17 +163,22 @@ static int gpt_try(const PartitionSource *s, const GptPlace *at, GptSound *ret, 
         return 0;
 }
 
-static const uint32_t gpt_sector_sizes[] = { 512, GPT_SECTOR_MAX };
-
 enum {
-        GPT_SECTOR_SIZES = sizeof(gpt_sector_sizes) / sizeof(gpt_sector_sizes[0]),
+        GPT_SECTOR_SIZES = 2,
 };
+
+/* The one that is stated first; a table in the other one is one all the same: its checksums are right. */
+static uint32_t gpt_sector_size(const PartitionSource *s, size_t i)
+{
+        bool large = s->sector_size == GPT_SECTOR_MAX ? i == 0 : i == 1;
+        return large ? GPT_SECTOR_MAX : PARSE_SECTOR;
+}
 
 /* `why` is of the one that says that it is a header, if one does. */
 static int gpt_try_primary(const PartitionSource *s, GptSound *ret, Err *why)
 {
         for (size_t i = 0; i < GPT_SECTOR_SIZES; i++) {
-                GptPlace at = { gpt_sector_sizes[i], 1 };
+                GptPlace at = { gpt_sector_size(s, i), 1 };
                 Err again;
 
                 if (s->size < 2 * (uint64_t)at.sector_size)
@@ -191,7 +196,7 @@ static int gpt_try_primary(const PartitionSource *s, GptSound *ret, Err *why)
 static int gpt_try_backup(const PartitionSource *s, GptSound *ret, Err *why)
 {
         for (size_t i = 0; i < GPT_SECTOR_SIZES; i++) {
-                uint32_t size = gpt_sector_sizes[i];
+                uint32_t size = gpt_sector_size(s, i);
                 GptPlace places[2] = { { size, s->size / size - 1 }, { size, 0 } };
                 GptHeader primary = { 0 };
 

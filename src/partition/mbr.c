@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The table that DOS has left behind: four entries in the first sector, and a chain of sectors that hold one logical partition
- * each (EBR). Everything counts sectors of 512 bytes: nothing in the table says that they are larger.
+ * each (EBR). Everything counts sectors of the disk, and nothing in the table says how large these are.
  */
 #include "base/bits.h"
 #include "base/disk-int.h"
@@ -163,7 +163,7 @@ static int mbr_follow(const PartitionSource *s, PartitionTable *t, MbrChain *c, 
 
         int r = mbr_note_place(c, err);
         if (r >= 0)
-                r = parse_read(s, &m, sizeof(m), c->at * PARSE_SECTOR, err);
+                r = parse_read(s, &m, sizeof(m), c->at * t->sector_size, err);
         if (r < 0)
                 return r;
         if (!mbr_has_magic(&m)) {
@@ -205,9 +205,9 @@ static int mbr_add_chain(const PartitionSource *s,
 {
         MbrChain c = {
                 .frame = frame,
-                .first = frame->start / PARSE_SECTOR,
-                .count = frame->len / PARSE_SECTOR,
-                .at = frame->start / PARSE_SECTOR,
+                .first = frame->start / t->sector_size,
+                .count = frame->len / t->sector_size,
+                .at = frame->start / t->sector_size,
         };
         int r;
 
@@ -241,6 +241,45 @@ static int mbr_add_all(const PartitionSource *s, const MbrSector *m, PartitionTa
         return parse_check_overlaps(t, err);
 }
 
+/* A frame begins with the first link of its chain, or is empty. */
+static bool mbr_begins_known(const PartitionSource *s, const MbrEntry *e, uint64_t off)
+{
+        MbrSector m;
+
+        if (!mbr_is_extended(e))
+                return parse_begins_known(s, off);
+        return in_range(off, sizeof(m), s->size) && s->read(s->arg, &m, sizeof(m), off) >= 0 &&
+               mbr_has_magic(&m);
+}
+
+/* How many partitions begin with something known, if sectors are so large. -1: they are not, some would not lie on the disk. */
+static int mbr_count_known(const PartitionSource *s, const MbrSector *m, uint32_t sector_size)
+{
+        int count = 0;
+
+        for (size_t i = 0; i < MBR_ENTRIES; i++) {
+                const MbrEntry *e = &m->entries[i];
+                uint64_t first = from_le32(e->first);
+                if (!mbr_is_used(e))
+                        continue;
+                if (!in_range(first, from_le32(e->count), s->size / sector_size))
+                        return -1;
+                count += mbr_begins_known(s, e, first * sector_size);
+        }
+        return count;
+}
+
+/* Where the image does not say it: 512, as nearly all have, unless nothing known begins there and something does at 4096. */
+static uint32_t mbr_choose_sector_size(const PartitionSource *s, const MbrSector *m)
+{
+        if (s->sector_size > 0)
+                return s->sector_size;
+        return mbr_count_known(s, m, PARSE_LARGE_SECTOR) > 0 &&
+                               mbr_count_known(s, m, PARSE_SECTOR) == 0
+                       ? PARSE_LARGE_SECTOR
+                       : PARSE_SECTOR;
+}
+
 int mbr_parse(const PartitionSource *s,
               const uint8_t sector[PARSE_SECTOR],
               PartitionTable *t,
@@ -252,7 +291,7 @@ int mbr_parse(const PartitionSource *s,
                 return 0;
         memcpy(&m, sector, sizeof(m));
         t->scheme = PARTITION_SCHEME_MBR;
-        t->sector_size = PARSE_SECTOR;
+        t->sector_size = mbr_choose_sector_size(s, &m);
         if (from_le32(m.id) != 0)
                 snprintf(t->id, sizeof(t->id), "%08x", from_le32(m.id));
         int r = mbr_add_all(s, &m, t, err);

@@ -9,6 +9,7 @@
 /* What every scheme leaves free for it; a sector of 512 bytes, whatever the disk has. */
 enum {
         PARSE_SECTOR = 512,
+        PARSE_LARGE_SECTOR = 4096,
 };
 
 /* 1: this is what the disk has. 0: it has no table of this kind, and nothing was filled in. Otherwise it has one that is refused. */
@@ -29,6 +30,9 @@ int apm_parse(const PartitionSource *s,
 bool mbr_is_there(const uint8_t sector[PARSE_SECTOR]);
 /* Has it an entry that protects a GPT? */
 bool mbr_protects(const uint8_t sector[PARSE_SECTOR]);
+
+/* Does a file system or a volume that is known here begin there? What cannot be read is none. */
+bool parse_begins_known(const PartitionSource *s, uint64_t off);
 
 /* EINVAL: that lies past the end. */
 int parse_read(const PartitionSource *s, void *buf, size_t len, uint64_t off, Err *err);

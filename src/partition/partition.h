@@ -21,6 +21,8 @@ typedef struct PartitionSource {
         int (*read)(void *arg, void *buf, size_t len, uint64_t off);
         void *arg;
         uint64_t size;
+        /* Of the disk's sectors, as the image or a person says; 512 or 4096. 0: nobody does, and what lies on the disk decides. */
+        uint32_t sector_size;
 } PartitionSource;
 
 typedef enum PartitionScheme {

@@ -184,6 +184,7 @@ static int manager_open_image(Manager *m, Err *err)
         image->partitions = c->partitions;
         image->writable = c->writable;
         image->growable = c->growable;
+        image->sector_size = config_get_sector_size(c);
         image->loop = c->loop;
         image->offset = c->offset;
         image->size = c->size;

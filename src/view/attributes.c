@@ -165,6 +165,7 @@ static int view_get_state(View *v, char **ret)
                 .writable = v->writable,
                 .passthrough = v->passthrough,
                 .size = stat.size,
+                .sector_size = node_get_sector_size(v->node),
                 .is_window = view_is_window(v),
                 .start = v->start,
                 .since = v->since,

@@ -108,6 +108,10 @@ static int state_add_numbers(json_object *o, const StateFacts *facts)
                 if (r < 0)
                         return r;
         }
+        /* Only where somebody says so. */
+        int r = facts->sector_size ? state_add_number(o, "sector-size", facts->sector_size) : 0;
+        if (r < 0)
+                return r;
         return facts->is_window ? state_add_number(o, "offset", facts->start) : 0;
 }
 

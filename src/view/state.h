@@ -34,7 +34,8 @@ typedef struct StateFacts {
         uint32_t barriers; /* base/barrier.h */
         int loop;          /* the number of its own loop device, or one of the above */
         uint64_t size;
-        bool is_window; /* of the disk, from `start` on */
+        uint32_t sector_size; /* as the image or a person states it; 0: nobody does */
+        bool is_window;       /* of the disk, from `start` on */
         uint64_t start;
         time_t since;
         uint64_t readers, writers; /* open files */

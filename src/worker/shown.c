@@ -139,6 +139,8 @@ static int shown_open_chain(Shown *s, const MessageImage *image, int channel, St
                 r = digests_list(&s->digests, s->top, &opener, image->path, err);
         if (r >= 0 && image->has_overlay)
                 r = shown_open_overlay(s, &request, &opener, err);
+        if (r >= 0 && image->sector_size > 0)
+                s->node->sector_size = image->sector_size;
         if (r >= 0)
                 r = window_choose(image, s->node, &s->window, err);
         if (r >= 0 && image->partitions)

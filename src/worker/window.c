@@ -15,7 +15,12 @@ static int window_read(void *arg, void *buf, size_t len, uint64_t off)
 
 int window_read_table(Node *n, PartitionTable **ret, Err *err)
 {
-        PartitionSource source = { .read = window_read, .arg = n, .size = node_get_size(n) };
+        PartitionSource source = {
+                .read = window_read,
+                .arg = n,
+                .size = node_get_size(n),
+                .sector_size = node_get_sector_size(n),
+        };
 
         return partition_table_read(&source, ret, err);
 }
@@ -83,13 +88,15 @@ uint32_t window_get_sector_size(const Window *w, Node *n)
                 .read = window_read_within,
                 .arg = &reader,
                 .size = w->is_part ? w->len : node_get_size(n),
+                .sector_size = node_get_sector_size(n),
         };
+        uint32_t stated = source.sector_size ? source.sector_size : WINDOW_SECTOR_SIZE;
         _cleanup_free_ PartitionTable *table = NULL;
 
         if (partition_table_read(&source, &table, NULL) < 0)
-                return WINDOW_SECTOR_SIZE;
-        return table->scheme == PARTITION_SCHEME_GPT &&
-                               table->sector_size == WINDOW_LARGE_SECTOR_SIZE
-                       ? WINDOW_LARGE_SECTOR_SIZE
-                       : WINDOW_SECTOR_SIZE;
+                return stated;
+        /* Apple's map says how large its own blocks are, and means nothing else. */
+        return table->scheme == PARTITION_SCHEME_GPT || table->scheme == PARTITION_SCHEME_MBR
+                       ? table->sector_size
+                       : stated;
 }

@@ -20,7 +20,6 @@ typedef struct Window {
 
 enum {
         WINDOW_SECTOR_SIZE = 512,
-        WINDOW_LARGE_SECTOR_SIZE = 4096,
 };
 
 typedef struct PartitionTable PartitionTable;
@@ -31,5 +30,6 @@ int window_read_table(Node *n, PartitionTable **ret, Err *err);
 /* The text of an error begins with what is wrong. */
 int window_choose(const MessageImage *image, Node *n, Window *ret, Err *err);
 
-/* In which a partition table in the window counts; WINDOW_SECTOR_SIZE where there is none, or one that cannot be. */
+/* In which a partition table in the window counts; where there is none, or one that cannot be, what the image states, or
+ * WINDOW_SECTOR_SIZE. */
 uint32_t window_get_sector_size(const Window *w, Node *n);

@@ -9,8 +9,8 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 import tree
 
-# What is spelt so in a specification (the signature of VHD), what "\nd" in C looks like, and the suffix of SELinux's rules.
-OURS = "conectix,nd,te"
+# What is spelt so in a specification (the signature of VHD), what "\nd" in C looks like, the suffix of SELinux's rules, and an MBR to parted.
+OURS = "conectix,nd,te,msdos"
 
 
 def check(root):

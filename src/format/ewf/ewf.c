@@ -27,6 +27,9 @@ static int ewf_open(Node *n, Opener *opener, Err *err)
         if (r < 0)
                 return r;
         n->size = e->sector_count * e->sector_len;
+        /* 512 is what programs write that were not told. */
+        if (e->sector_len == EWF_SECTOR_LARGE)
+                n->sector_size = EWF_SECTOR_LARGE;
         return 0;
 }
 

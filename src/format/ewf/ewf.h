@@ -30,6 +30,7 @@ enum {
         EWF_SET_LEN = 16,
         EWF_SHA1_LEN = 20,
         EWF_SECTOR = 512,
+        EWF_SECTOR_LARGE = 4096,
         EWF_PIECE_LEN = 4096,
         EWF_CACHE_TABLE = 1,
 

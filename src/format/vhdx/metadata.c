@@ -295,6 +295,7 @@ int vhdx_metadata_read(Node *n, Err *err)
                 r = vhdx_size_read(n, &items, err);
         if (r < 0)
                 return r;
+        n->sector_size = UINT32_C(1) << v->sector_bits;
         v->chunk_bits = VHDX_BITMAP_BITS + v->sector_bits - v->block_bits;
 
         uint64_t count = vhdx_entry_count(v, n->size);

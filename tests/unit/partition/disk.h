@@ -18,7 +18,8 @@
 typedef struct Disk {
         uint64_t size;
         uint8_t *bytes;
-        int code; /* reading fails with it; 0: it does not */
+        uint32_t sector_size; /* that somebody states; 0: nobody does */
+        int code;             /* reading fails with it; 0: it does not */
         size_t reads;
         PartitionTable *table;
         Err err;
@@ -69,7 +70,9 @@ static inline int disk_read(void *arg, void *buf, size_t len, uint64_t off)
 
 static inline int disk_parse(Disk *d)
 {
-        PartitionSource source = { .read = disk_read, .arg = d, .size = d->size };
+        PartitionSource source = {
+                .read = disk_read, .arg = d, .size = d->size, .sector_size = d->sector_size
+        };
 
         free(d->table);
         d->table = NULL;

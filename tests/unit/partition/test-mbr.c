@@ -175,6 +175,108 @@ static void test_an_error_is_passed_on(void **state)
         disk_done(&d);
 }
 
+/* First sectors and what lies in them, in sectors of 4096 bytes: a file system, and a chain of one link. */
+static void put_large(Disk *d)
+{
+        disk_make(d, 1000 * 4096);
+        disk_put_mbr(d, 0, 0, 0x83, 256, 100);
+        disk_put_mbr(d, 0, 1, 0x05, 400, 200);
+        disk_put_mbr(d, 400 * 4096, 0, 0x83, 10, 20);
+        disk_put_mbr(d, 400 * 4096, 1, 0x05, 50, 50);
+        disk_put_mbr(d, 450 * 4096, 0, 0x07, 1, 30);
+        disk_put(d, 256 * 4096, "XFSB", 4);
+}
+
+static void expect_large(Disk *d, uint32_t stated)
+{
+        d->sector_size = stated;
+        disk_expect(d, PARTITION_SCHEME_MBR, 4);
+        assert_int_equal(d->table->sector_size, 4096);
+        disk_expect_at(d, 1, 256 * 4096, 100 * 4096);
+        disk_expect_at(d, 2, 400 * 4096, 200 * 4096);
+        disk_expect_at(d, 5, 410 * 4096, 20 * 4096);
+        disk_expect_at(d, 6, 451 * 4096, 30 * 4096);
+}
+
+static void test_sectors_of_4096_bytes(void **state)
+{
+        Disk d;
+
+        put_large(&d);
+        expect_large(&d, 4096);
+        /* Nobody says so, but it looks like it. */
+        expect_large(&d, 0);
+        memset(d.bytes + 256 * 4096, 0, 4);
+        expect_large(&d, 0);
+        /* What is said counts, however it looks. */
+        d.sector_size = 512;
+        disk_expect(&d, PARTITION_SCHEME_MBR, 2);
+        disk_expect_at(&d, 1, 256 * 512, 100 * 512);
+        /* No chain, no file system: the sectors that nearly all disks have. */
+        d.bytes[400 * 4096 + 510] = 0;
+        d.sector_size = 0;
+        disk_expect(&d, PARTITION_SCHEME_MBR, 2);
+        assert_int_equal(d.table->sector_size, 512);
+        /* Something at both places. */
+        disk_put(&d, 256 * 4096, "XFSB", 4);
+        disk_put(&d, 256 * 512, "hsqs", 4);
+        disk_expect(&d, PARTITION_SCHEME_MBR, 2);
+        assert_int_equal(d.table->sector_size, 512);
+        /* In large sectors one would not lie on the disk. */
+        memset(d.bytes + 256 * 512, 0, 4);
+        disk_put_mbr(&d, 0, 2, 0x83, 700, 400);
+        disk_expect(&d, PARTITION_SCHEME_MBR, 3);
+        assert_int_equal(d.table->sector_size, 512);
+        d.sector_size = 4096;
+        disk_expect_refusal(&d, "too large",
+                            "partition 3 (400 sectors from 700 on) does not lie "
+                            "within the disk of 1000 sectors of 4096 bytes");
+        disk_done(&d);
+}
+
+static void test_what_begins_a_partition(void **state)
+{
+        static const struct {
+                uint32_t at;
+                const char *text;
+        } cases[] = {
+                { 3, "NTFS    " },
+                { 54, "FAT16   " },
+                { 82, "FAT32   " },
+                { 0, "hsqs" },
+                { 0, "LUKS\xba\xbe" },
+                { 512, "LABELONE" },
+                { 1024, "H+" },
+                { 4086, "SWAPSPACE2" },
+                { 64 * 1024 + 64, "_BHRfS_M" },
+                { 1024 + 56, "\x53\xef" },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Disk d;
+
+                disk_make(&d, 300 * 4096);
+                disk_put_mbr(&d, 0, 0, 0x83, 256, 44);
+                disk_put(&d, 256 * 4096 + cases[i].at, cases[i].text, strlen(cases[i].text));
+                disk_expect(&d, PARTITION_SCHEME_MBR, 1);
+                if (d.table->sector_size != 4096)
+                        fail_msg("'%s' is not known", cases[i].text);
+                disk_done(&d);
+        }
+        /* Two bytes alone say little. */
+        Disk d;
+        disk_make(&d, 300 * 4096);
+        disk_put_mbr(&d, 0, 0, 0x83, 256, 44);
+        disk_put(&d, 256 * 4096 + 1024 + 56, "\x53\xef", 2);
+        d.bytes[256 * 4096 + 1024 + 24] = 7;
+        disk_expect(&d, PARTITION_SCHEME_MBR, 1);
+        assert_int_equal(d.table->sector_size, 512);
+        /* The last bytes of a disk. */
+        disk_put_mbr(&d, 0, 0, 0x83, 299, 1);
+        disk_expect(&d, PARTITION_SCHEME_MBR, 1);
+        disk_done(&d);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -186,6 +288,8 @@ int main(void)
                 cmocka_unit_test(test_what_is_no_table),
                 cmocka_unit_test(test_an_entry_from_sector_0_on_holds_others),
                 cmocka_unit_test(test_an_error_is_passed_on),
+                cmocka_unit_test(test_sectors_of_4096_bytes),
+                cmocka_unit_test(test_what_begins_a_partition),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

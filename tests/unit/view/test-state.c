@@ -72,6 +72,7 @@ static void test_the_first_error_is_told(void **state)
                 "\"base \\\"1\\\".raw\",\"sha256\":\"e3b0\"}],\"unit\":\"\",\"writable\":false"));
         assert_non_null(strstr(text, "\"passthrough\":true"));
         assert_non_null(strstr(text, "\"size\":18446744073709551615"));
+        assert_null(strstr(text, "sector-size"));
         assert_non_null(strstr(text, "\"errors\":7"));
         assert_non_null(strstr(text, "\"first-error\":{\"operation\":\"read\",\"offset\":65536,"
                                      "\"length\":4096,\"errno\":74,\"text\":\"Bad message\","
@@ -87,6 +88,7 @@ static void test_the_loop_device(void **state)
                 char wanted[64];
 
                 facts.loop = loop;
+                facts.sector_size = 4096;
                 assert_int_equal(state_format(&facts, &text), 0);
                 snprintf(wanted, sizeof(wanted),
                          loop >= 0                 ? "\"loop\":\"/dev/loop%d\""
@@ -94,6 +96,7 @@ static void test_the_loop_device(void **state)
                                                    : "\"loop\":null",
                          loop);
                 assert_non_null(strstr(text, wanted));
+                assert_non_null(strstr(text, "\"sector-size\":4096"));
         }
 }
 

@@ -8,6 +8,9 @@ need sfdisk sgdisk parted blkid mkfs.ext4 mkfs.vfat mkntfs mksquashfs mkswap cry
 
 MIB=$((1024 * 1024))
 make_programs
+# Nobody else's views of a moment.
+mkdir -p /run/rawview
+mount -t tmpfs none /run/rawview
 install -d -m 755 -o $USER_ID home
 cd home
 : >mp

@@ -5,6 +5,9 @@
 . "$(dirname "$0")/lib.sh"
 need losetup parted partx mkfs.ext4
 make_programs
+# Nobody else's views of a moment.
+mkdir -p /run/rawview
+mount -t tmpfs none /run/rawview
 MIB=$((1024 * 1024))
 
 # large_sectors FILE: qemu-img makes VHDX with sectors of 512 bytes only; where no table is longer than one chunk, this is all the difference.

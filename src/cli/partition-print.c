@@ -154,7 +154,7 @@ static void print_put_type(json_object *o, const PartitionTable *t, const Partit
         const char *name = partition_type_name(t, p);
         char code[PARTITION_CODE_MAX];
 
-        if (t->scheme == PARTITION_SCHEME_MBR)
+        if (t->scheme == PARTITION_SCHEME_MBR && p->kind != PARTITION_BSD)
                 snprintf(code, sizeof(code), "%x", p->mbr_type);
         else
                 partition_type_code(t, p, code);
@@ -215,6 +215,7 @@ static json_object *print_disk(const PartitionListRequest *request,
                 [PARTITION_SCHEME_MBR] = "dos",
                 [PARTITION_SCHEME_GPT] = "gpt",
                 [PARTITION_SCHEME_APM] = "mac",
+                [PARTITION_SCHEME_BSD] = "bsd",
         };
         json_object *o = json_object_new_object(), *all = json_object_new_array();
 

@@ -15,7 +15,6 @@ enum {
         MBR_ENTRIES = 4,
         MBR_ACTIVE = 0x80,
         MBR_PROTECTIVE = 0xee,
-        MBR_LOGICAL_FIRST = 5,
 };
 
 typedef struct MbrEntry {
@@ -94,6 +93,24 @@ bool mbr_is_there(const uint8_t sector[PARSE_SECTOR])
         return used || !mbr_is_file_system(sector);
 }
 
+bool mbr_is_empty(const uint8_t sector[PARSE_SECTOR])
+{
+        MbrSector m;
+
+        memcpy(&m, sector, sizeof(m));
+        for (size_t i = 0; mbr_has_magic(&m) && i < MBR_ENTRIES; i++)
+                if (mbr_is_used(&m.entries[i]))
+                        return false;
+        return !mbr_is_file_system(sector);
+}
+
+static bool mbr_has_disklabel(const Partition *p)
+{
+        return p->kind == PARTITION_PLAIN &&
+               (p->mbr_type == PARSE_MBR_FREEBSD || p->mbr_type == PARSE_MBR_OPENBSD ||
+                p->mbr_type == PARSE_MBR_NETBSD);
+}
+
 static void mbr_fill(const PartitionTable *t, const MbrEntry *e, uint32_t number, Partition *ret)
 {
         *ret = (Partition){
@@ -136,11 +153,9 @@ static int mbr_add_logical(
         const PartitionSource *s, PartitionTable *t, const MbrChain *c, const MbrEntry *e, Err *err)
 {
         uint64_t first = c->at + from_le32(e->first), count = from_le32(e->count);
-        uint32_t number = MBR_LOGICAL_FIRST;
+        uint32_t number = parse_next_inner(t);
         Partition p;
 
-        for (size_t i = 0; i < t->count; i++)
-                number += t->partitions[i].kind == PARTITION_LOGICAL;
         if (from_le32(e->first) == 0)
                 return err_set(err, EINVAL, "partition %u begins with the sector that describes it",
                                number);
@@ -238,7 +253,11 @@ static int mbr_add_all(const PartitionSource *s, const MbrSector *m, PartitionTa
                 if (r < 0)
                         return r;
         }
-        return parse_check_overlaps(t, err);
+        int r = parse_check_overlaps(t, err);
+        for (size_t i = 0; r >= 0 && i < primary_count; i++)
+                if (mbr_has_disklabel(&t->partitions[i]))
+                        r = bsd_add_slice(s, t, &t->partitions[i], err);
+        return r;
 }
 
 /* A frame begins with the first link of its chain, or is empty. */

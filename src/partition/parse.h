@@ -10,6 +10,11 @@
 enum {
         PARSE_SECTOR = 512,
         PARSE_LARGE_SECTOR = 4096,
+        PARSE_INNER_FIRST = 5,
+        /* Types of MBR partitions with a disklabel. */
+        PARSE_MBR_FREEBSD = 0xa5,
+        PARSE_MBR_OPENBSD = 0xa6,
+        PARSE_MBR_NETBSD = 0xa9,
 };
 
 /* 1: this is what the disk has. 0: it has no table of this kind, and nothing was filled in. Otherwise it has one that is refused. */
@@ -21,6 +26,10 @@ int gpt_parse(const PartitionSource *s,
               const uint8_t sector[PARSE_SECTOR],
               PartitionTable *t,
               Err *err);
+int bsd_parse(const PartitionSource *s,
+              const uint8_t sector[PARSE_SECTOR],
+              PartitionTable *t,
+              Err *err);
 int apm_parse(const PartitionSource *s,
               const uint8_t sector[PARSE_SECTOR],
               PartitionTable *t,
@@ -28,8 +37,16 @@ int apm_parse(const PartitionSource *s,
 
 /* Does the sector end as an MBR does, and is it no file system's? */
 bool mbr_is_there(const uint8_t sector[PARSE_SECTOR]);
+/* Has it no entry, and is it no file system's? What does not end as an MBR has none. */
+bool mbr_is_empty(const uint8_t sector[PARSE_SECTOR]);
 /* Has it an entry that protects a GPT? */
 bool mbr_protects(const uint8_t sector[PARSE_SECTOR]);
+
+/* Adds what a disklabel says that is in this partition, if there is one: t->damage says why not. */
+int bsd_add_slice(const PartitionSource *s, PartitionTable *t, const Partition *slice, Err *err);
+
+/* The number of the next partition that lies within another one. */
+uint32_t parse_next_inner(const PartitionTable *t);
 
 /* Does a file system or a volume that is known here begin there? What cannot be read is none. */
 bool parse_begins_known(const PartitionSource *s, uint64_t off);

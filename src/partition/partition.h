@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The partition table of a disk: MBR with logical partitions, GPT, and Apple's map. Parsed from bytes that a callback gives, into
+ * The partition table of a disk: MBR with logical partitions and disklabels of BSD, GPT, Apple's map, a disklabel alone. Parsed from bytes that a callback gives, into
  * memory of bounded size; nothing is ever written. A table is plain memory of whoever has read it; any thread.
  *
  * A disk is hostile as an image is: what does not lie on it, or overlaps, or does not end, is refused with a sentence, and
@@ -30,12 +30,14 @@ typedef enum PartitionScheme {
         PARTITION_SCHEME_MBR,
         PARTITION_SCHEME_GPT,
         PARTITION_SCHEME_APM,
+        PARTITION_SCHEME_BSD,
 } PartitionScheme;
 
 typedef enum PartitionKind {
         PARTITION_PLAIN,
         PARTITION_EXTENDED, /* MBR: a frame for logical ones, nothing by itself */
         PARTITION_LOGICAL,
+        PARTITION_BSD, /* described by a disklabel */
 } PartitionKind;
 
 enum {
@@ -45,15 +47,17 @@ enum {
 };
 
 typedef struct Partition {
-        uint32_t number; /* as Linux counts: logical ones from 5 on */
+        uint32_t number; /* as Linux counts: logical ones from 5 on, and then those of disklabels */
+        uint32_t
+                parent; /* of a disklabel: the partition that it lies in, with all that it describes; 0: none */
         PartitionKind kind;
         uint64_t start, len;
         bool bootable; /* MBR: the active flag; GPT: the attribute "legacy BIOS bootable" */
-        uint8_t mbr_type;
+        uint8_t mbr_type, bsd_type;
         Uuid gpt_type;
         char apm_type[PARTITION_APM_TEXT_MAX];
         char name
-                [PARTITION_NAME_MAX]; /* UTF-8 as far as the disk has it, which may be controls; "": none */
+                [PARTITION_NAME_MAX]; /* UTF-8 as far as the disk has it, which may be controls; of a disklabel "s1a" or "a"; "": none */
         char uuid[UUID_TEXT_LEN + 1]; /* as PARTUUID of blkid(8); "": none */
 } Partition;
 
@@ -71,7 +75,7 @@ typedef struct PartitionTable {
  * cannot be. */
 int partition_table_read(const PartitionSource *source, PartitionTable **ret, Err *err);
 
-/* "mbr", "gpt", "apm", "none". */
+/* "mbr", "gpt", "apm", "bsd", "none". */
 const char *partition_scheme_name(PartitionScheme scheme);
 
 /* Have they bytes in common? */
@@ -84,7 +88,7 @@ static inline bool partition_overlaps(const Partition *a, const Partition *b)
  * are; ENOTUNIQ: several, and it says which; EINVAL: it is one that cannot be shown alone. */
 int partition_find(const PartitionTable *t, const char *text, const Partition **ret, Err *err);
 
-/* "0x83", a GUID, "Apple_HFS". */
+/* "0x83", a GUID, "Apple_HFS", "bsd:0x07". */
 void partition_type_code(const PartitionTable *t, const Partition *p, char ret[PARTITION_CODE_MAX]);
 
 /* In words: "Linux filesystem". NULL: this type is not known here. */

@@ -41,11 +41,23 @@ int parse_add(const PartitionSource *s,
         return 0;
 }
 
+uint32_t parse_next_inner(const PartitionTable *t)
+{
+        uint32_t number = PARSE_INNER_FIRST;
+
+        for (size_t i = 0; i < t->count; i++)
+                number += t->partitions[i].kind == PARTITION_LOGICAL ||
+                          t->partitions[i].kind == PARTITION_BSD;
+        return number;
+}
+
 /* A frame holds logical ones; and an entry from sector 0 on, table included, is the disk itself, as images for both disks and CDs
  * have it. */
 static bool parse_may_overlap(const PartitionTable *t, const Partition *a, const Partition *b)
 {
         if (a->kind == PARTITION_EXTENDED && b->kind == PARTITION_LOGICAL)
+                return true;
+        if (b->parent > 0 && b->parent == a->number)
                 return true;
         return t->scheme == PARTITION_SCHEME_MBR && a->start == 0;
 }
@@ -63,11 +75,11 @@ int parse_check_overlaps(const PartitionTable *t, Err *err)
         return 0;
 }
 
-/* As Linux looks: a protected GPT before an MBR, an MBR before Apple's map. */
+/* As Linux looks: a protected GPT before an MBR, an MBR before Apple's map. A disklabel alone is where an MBR has nothing to say. */
 static int table_parse(const PartitionSource *s, PartitionTable *t, Err *err)
 {
         static int (*const parsers[])(const PartitionSource *, const uint8_t *, PartitionTable *,
-                                      Err *) = { gpt_parse, mbr_parse, apm_parse };
+                                      Err *) = { gpt_parse, bsd_parse, mbr_parse, apm_parse };
         uint8_t sector[PARSE_SECTOR];
 
         if (s->size < sizeof(sector))

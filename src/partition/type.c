@@ -54,6 +54,18 @@ static const struct {
 };
 
 static const struct {
+        uint8_t code;
+        const char *name;
+} type_bsd_names[] = {
+        { 1, "BSD swap" },         { 7, "BSD FFS (4.2BSD)" }, { 8, "BSD MSDOS" },
+        { 9, "BSD LFS (4.4LFS)" }, { 11, "BSD HPFS" },        { 12, "BSD ISO 9660" },
+        { 13, "BSD boot" },        { 14, "BSD vinum" },       { 15, "BSD RAID" },
+        { 17, "BSD ext2" },        { 18, "BSD NTFS" },        { 19, "BSD RAID" },
+        { 20, "BSD ccd" },         { 22, "BSD HAMMER" },      { 24, "BSD UDF" },
+        { 27, "BSD ZFS" },
+};
+
+static const struct {
         const char *code, *name;
 } type_gpt_names[] = {
         { "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "EFI System" },
@@ -105,7 +117,9 @@ static const struct {
 void partition_type_code(const PartitionTable *t, const Partition *p, char ret[PARTITION_CODE_MAX])
 {
         ret[0] = '\0';
-        if (t->scheme == PARTITION_SCHEME_MBR)
+        if (p->kind == PARTITION_BSD)
+                snprintf(ret, PARTITION_CODE_MAX, "bsd:0x%02x", p->bsd_type);
+        else if (t->scheme == PARTITION_SCHEME_MBR)
                 snprintf(ret, PARTITION_CODE_MAX, "0x%02x", p->mbr_type);
         else if (t->scheme == PARTITION_SCHEME_GPT)
                 uuid_format(&p->gpt_type, ret);
@@ -121,10 +135,20 @@ static const char *type_find_mbr(uint8_t code)
         return NULL;
 }
 
+static const char *type_find_bsd(uint8_t code)
+{
+        for (size_t i = 0; i < sizeof(type_bsd_names) / sizeof(type_bsd_names[0]); i++)
+                if (type_bsd_names[i].code == code)
+                        return type_bsd_names[i].name;
+        return NULL;
+}
+
 const char *partition_type_name(const PartitionTable *t, const Partition *p)
 {
         char code[PARTITION_CODE_MAX];
 
+        if (p->kind == PARTITION_BSD)
+                return type_find_bsd(p->bsd_type);
         if (t->scheme == PARTITION_SCHEME_MBR)
                 return type_find_mbr(p->mbr_type);
         if (t->scheme != PARTITION_SCHEME_GPT)
@@ -139,10 +163,9 @@ const char *partition_type_name(const PartitionTable *t, const Partition *p)
 const char *partition_scheme_name(PartitionScheme scheme)
 {
         static const char *const names[] = {
-                [PARTITION_SCHEME_NONE] = "none",
-                [PARTITION_SCHEME_MBR] = "mbr",
-                [PARTITION_SCHEME_GPT] = "gpt",
-                [PARTITION_SCHEME_APM] = "apm",
+                [PARTITION_SCHEME_NONE] = "none", [PARTITION_SCHEME_MBR] = "mbr",
+                [PARTITION_SCHEME_GPT] = "gpt",   [PARTITION_SCHEME_APM] = "apm",
+                [PARTITION_SCHEME_BSD] = "bsd",
         };
         return names[scheme];
 }

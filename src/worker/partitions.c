@@ -19,11 +19,13 @@ static bool partitions_are_there(const PartitionTable *t)
         return false;
 }
 
+/* One with a disklabel is to what that describes as the disk is to all. */
 static bool partitions_is_shared(const PartitionTable *t, const Partition *p)
 {
         for (size_t i = 0; i < t->count; i++) {
                 const Partition *other = &t->partitions[i];
-                if (other != p && other->kind != PARTITION_EXTENDED && partition_overlaps(p, other))
+                if (other != p && other->kind != PARTITION_EXTENDED &&
+                    partition_overlaps(p, other) && !(p->parent > 0 && p->parent == other->number))
                         return true;
         }
         return false;

@@ -96,7 +96,7 @@ uint32_t window_get_sector_size(const Window *w, Node *n)
         if (partition_table_read(&source, &table, NULL) < 0)
                 return stated;
         /* Apple's map says how large its own blocks are, and means nothing else. */
-        return table->scheme == PARTITION_SCHEME_GPT || table->scheme == PARTITION_SCHEME_MBR
-                       ? table->sector_size
-                       : stated;
+        return table->scheme == PARTITION_SCHEME_APM || table->scheme == PARTITION_SCHEME_NONE
+                       ? stated
+                       : table->sector_size;
 }

@@ -112,6 +112,7 @@ static void look_at(const Disk *d, const PartitionTable *t, const Partition *p)
         for (const Partition *o = t->partitions; o < p; o++)
                 fuzz_require(o->start >= p->start + p->len || p->start >= o->start + o->len ||
                                      o->kind == PARTITION_EXTENDED ||
+                                     (p->parent > 0 && p->parent == o->number) ||
                                      (t->scheme == PARTITION_SCHEME_MBR &&
                                       (o->start == 0 || p->start == 0)),
                              "no two overlap");
@@ -126,6 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
         make_disk(&d, &in);
         PartitionSource source = { .read = disk_read, .arg = &d, .size = d.size };
+        /* As an image may state it. */
+        source.sector_size = d.size / SECTOR % 3 == 1 ? 4096 : 0;
         if (partition_table_read(&source, &table, &err) < 0) {
                 fuzz_require(err.text[0], "a refusal has words");
         } else {

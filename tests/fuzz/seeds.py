@@ -214,7 +214,7 @@ def codecs():
 
 def disks():
     """As fuzz-partition.c takes them: hostile tables, and some that are sound, of a disk of 16 MiB."""
-    made = [disk for _, disk in tables.hostile().values()] + tables.sound()
+    made = [disk for _, disk in tables.hostile().values()] + list(tables.sound().values())
     for disk in made:
         for first in b"m", b"-":
             out = first + struct.pack(">H", tables.SECTORS)

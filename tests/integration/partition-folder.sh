@@ -63,6 +63,19 @@ wait_until 20 process_is_gone "$(pgrep -x rawviewd || echo 0)"
 equal "the image" "$(fingerprint mbr.raw)" "$before"
 equal "the folder is there" "$(ls folder)" ""
 
+step "a disklabel: what it describes is written, and the partition that it lies in shows that, as the disk does"
+"$PYTHON" "$HERE/tables.py" freebsd bsd.raw
+up view -w -f raw --partitions bsd.raw folder
+equal "modes" "$(cd folder && stat -c '%n %a' ./* | sort -V | tr '\n' ' ')" \
+    "./disk 400 ./p1 400 ./p3 400 ./p5 600 ./p6 600 ./p7 600 ./p8 600 ./p9 600 ./p10 600 "
+cat folder/p1 >/dev/null
+dd if=noise of=folder/p6 bs=512 count=100 conv=notrunc status=none
+cmp -n 51200 folder/p6 noise
+cmp -n 51200 -i $((16 * 512)):0 folder/p1 noise || fail "the partition around it shows something else"
+cmp -n 51200 -i $((116 * 512)):0 folder/disk noise || fail "the disk shows something else"
+down view
+cmp -n 51200 -i $((116 * 512)):0 bsd.raw noise || fail "it was written elsewhere"
+
 step "a qcow2, by an ordinary user, in a folder of its own; fuse2fs and debugfs in it"
 install -d -m 700 -o $USER_ID "$W/run"
 XDG_RUNTIME_DIR=$W/run as-user rawview mount --partitions gpt.qcow2 >out 2>err || fail "$(cat err)"

@@ -165,7 +165,7 @@ step "tables that cannot be are refused, each with a sentence"
 while IFS=$'\t' read -r name words <&3; do
     "$PYTHON" "$HERE/tables.py" "$name" hostile.raw
     STEP="hostile: $name"
-    refused 1 "hostile.raw: (mbr|gpt|apm) partition table: .*$words" as-root rawview mount --partition=1 hostile.raw mp
+    refused 1 "hostile.raw: (mbr|gpt|apm|bsd) partition table: .*$words" as-root rawview mount --partition=1 hostile.raw mp
 done 3<hostile-ones
 rm hostile.raw
 

@@ -4,7 +4,7 @@
 # `rawview partitions`: the same as sfdisk, parted and blkid say, of raw images, of others and of views; without a view; hostile tables
 # and file systems; and that nothing is left.
 . "$(dirname "$0")/lib.sh"
-need sfdisk sgdisk parted blkid mkfs.ext4 mkfs.vfat mkntfs mksquashfs mkswap cryptsetup
+need sfdisk sgdisk parted partx blkid mkfs.ext4 mkfs.vfat mkntfs mksquashfs mkswap cryptsetup
 
 MIB=$((1024 * 1024))
 make_programs
@@ -144,8 +144,44 @@ step "tables that cannot be are refused, each with a sentence"
 while IFS=$'\t' read -r name words <&3; do
     "$PYTHON" "$HERE/tables.py" "$name" hostile.raw
     STEP="hostile: $name"
-    refused 1 "hostile.raw: (mbr|gpt|apm) partition table: .*$words" "$RAWVIEW" partitions hostile.raw
+    refused 1 "hostile.raw: (mbr|gpt|apm|bsd) partition table: .*$words" "$RAWVIEW" partitions hostile.raw
 done 3<hostile-ones
+
+step "tables of all kinds, with disklabels: the same partitions as partx finds"
+"$PYTHON" "$HERE/tables.py" sound >sound-ones
+while read -r name <&3; do
+    "$PYTHON" "$HERE/tables.py" "$name" sound.raw
+    [[ $name != apm ]] || continue # partx counts the space in it
+    "$RAWVIEW" partitions --json sound.raw | jq -r '.partitiontable.partitions[] | "\(.number) \(.start) \(.size)"' | sort -n >got
+    partx --noheadings --raw --output NR,START,SECTORS sound.raw | sort -n | diff - got || fail "$name: partx finds others"
+done 3<sound-ones
+"$PYTHON" "$HERE/tables.py" freebsd sound.raw
+equal "their names" "$("$RAWVIEW" partitions --json sound.raw | jq -r '.partitiontable.partitions[] | select(.number > 5)
+    | "\(.number) \(.name) \(.type) \(.typename)"')" "6 s1a bsd:0x07 BSD FFS (4.2BSD)
+7 s1b bsd:0x01 BSD swap
+8 s1d bsd:0x1b BSD ZFS
+9 s3a bsd:0x07 BSD FFS (4.2BSD)
+10 s3e bsd:0x01 BSD swap"
+equal "a label alone" "$("$PYTHON" "$HERE/tables.py" bsd sound.raw && "$RAWVIEW" partitions --json sound.raw | jq -r .partitiontable.label)" bsd
+
+step "images for CDs: as they are, and with a table that makes them disks as well"
+"$PYTHON" - plain.iso hybrid.iso <<'PYTHON'
+import struct, sys
+# As much of ISO 9660 as names it: the first volume descriptor and the last.
+for name, entries in ((sys.argv[1], []), (sys.argv[2], [(0x17, 0, 2000), (0xef, 400, 100)])):
+    disk = bytearray(1 << 20)
+    disk[32768:32775] = b"\x01CD001\x01"
+    disk[32808:32840] = name.split(".")[0].upper().encode().ljust(32)
+    disk[34816:34823] = b"\xffCD001\x01"
+    for i, (kind, first, count) in enumerate(entries):
+        struct.pack_into("<B3sB3sII", disk, 446 + 16 * i, 0, b"", kind, b"", first, count)
+        disk[510:512] = b"\x55\xaa"
+    open(name, "wb").write(disk)
+PYTHON
+equal "a CD" "$("$RAWVIEW" partitions -f raw plain.iso 2>&1)" "plain.iso: there is no partition table; the disk itself is iso9660 'PLAIN'"
+equal "both" "$("$RAWVIEW" partitions -f raw --json hybrid.iso | jq -c '.partitiontable.partitions[] | [.number, .start, .size, .typename, .fstype, .fslabel]')" \
+    '[1,0,2000,"Hidden HPFS/NTFS","iso9660","HYBRID"]
+[2,400,100,"EFI (FAT-12/16/32)",null,null]'
 
 step "texts that would be obeyed by a terminal"
 printf '\033[2J\033]0;x' >label

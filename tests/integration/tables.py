@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""tables.py NAME FILE: writes a disk of 16 MiB with a partition table that cannot be, or is damaged.
+"""tables.py NAME FILE: writes a disk of 16 MiB with a partition table, which may be one that cannot be, or is damaged.
 
+    tables.py sound    the names of those that are in order
     tables.py list     the hostile ones, each with words of its refusal, separated by a tab
 """
 import struct
@@ -43,6 +44,22 @@ class Disk:
         fields[3] = zlib.crc32(struct.pack(form, *fields))
         self.put(sector * SECTOR, struct.pack(form, *fields))
         self.put(entries_at * SECTOR, table)
+
+    def label(self, sector, *entries, count=None, spoil=0):
+        """A disklabel in that sector. Entries are (letter, type, first, count)."""
+        content = bytearray(SECTOR)
+        struct.pack_into("<I", content, 0, 0x82564557)
+        struct.pack_into("<I", content, 40, SECTOR)
+        struct.pack_into("<I", content, 132, 0x82564557)
+        made = 1 + max(ord(letter) - ord("a") for letter, *_ in entries)
+        struct.pack_into("<H", content, 138, count if count is not None else made)
+        for letter, kind, first, length in entries:
+            struct.pack_into("<IIIBBH", content, 148 + 16 * (ord(letter) - ord("a")), length, first, 0, kind, 0, 0)
+        total = 0
+        for word in struct.unpack_from(f"<{74 + 8 * min(made, 22)}H", content):
+            total ^= word
+        struct.pack_into("<H", content, 136, total ^ spoil)
+        self.put(sector * SECTOR, bytes(content))
 
     def apm(self, count, *entries, block=512):
         """Entries are (slot, first, count, type)."""
@@ -104,6 +121,8 @@ def hostile():
         disk = one(name, words)
         disk.mbr(0, (0, 0xEE, 1, 0xFFFFFFFF))
         disk.gpt(entries, **more)
+    one("bsd-past-the-end", "does not lie within the disk").label(1, ("a", 7, 100, SECTORS))
+    one("bsd-overlap", "partition 2 overlaps partition 1").label(1, ("a", 7, 100, 100), ("b", 7, 199, 100))
     one("apm-many", "it has 4294967295 entries").apm(0xFFFFFFFF, (1, 1, 10, b"Apple_partition_map"))
     one("apm-past-the-end", "does not lie within the disk").apm(1, (1, 0xFFFFFFF0, 0xFFFFFFFF, b"Apple_HFS"))
     one("apm-overlap", "partition 2 overlaps partition 1").apm(2, (1, 1, 10, b"a"), (2, 10, 10, b"b"))
@@ -121,7 +140,15 @@ def sound():
     guid.gpt([(100, 199, "EFI"), (200, 299, "root \u00e9")])
     guid.gpt([(100, 199, "EFI")], sector=SECTORS - 1)
     apple.apm(2, (1, 1, 10, b"Apple_partition_map"), (2, 20, 10, b"Apple_HFS"))
-    return [primary, logical, guid, apple]
+    free, other, alone = Disk(), Disk(), Disk()
+    free.mbr(0, (0, 0xA5, 100, 5000), (1, 5, 9000, 1000), (2, 0xA9, 20000, 1000))
+    free.label(101, ("a", 7, 16, 1000), ("b", 1, 1016, 500), ("c", 0, 0, 5000), ("d", 27, 2000, 3000))
+    free.mbr(9000, (0, 0x83, 1, 10))
+    free.label(20001, ("a", 7, 20100, 100), ("c", 7, 20000, 1000), ("d", 7, 0, SECTORS), ("e", 1, 20300, 10))
+    other.mbr(0, (3, 0xA6, 64, 10000))
+    other.label(65, ("a", 7, 128, 1000), ("c", 0, 0, SECTORS), ("i", 8, 20000, 100), ("p", 7, 2000, 1000))
+    alone.label(1, ("a", 7, 16, 1000), ("c", 0, 0, SECTORS), ("e", 7, 2000, 1000))
+    return {"mbr": primary, "logical": logical, "gpt": guid, "apm": apple, "freebsd": free, "openbsd": other, "bsd": alone}
 
 
 def main():
@@ -129,6 +156,10 @@ def main():
     if sys.argv[1:] == ["list"]:
         for name, (words, _) in disks.items():
             print(f"{name}\t{words}")
+    elif sys.argv[1:] == ["sound"]:
+        print("\n".join(sound()))
+    elif len(sys.argv) == 3 and sys.argv[1] in sound():
+        sound()[sys.argv[1]].write(sys.argv[2])
     elif len(sys.argv) == 3 and sys.argv[1] in disks:
         disks[sys.argv[1]][1].write(sys.argv[2])
     else:

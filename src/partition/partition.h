@@ -84,7 +84,7 @@ static inline bool partition_overlaps(const Partition *a, const Partition *b)
         return a->start < b->start + b->len && b->start < a->start + a->len;
 }
 
-/* The one that `text` says: a number, a name, or a UUID. *ret is the table's. ENOENT: there is none, and the text says which there
+/* The one that `text` says: a number, a name, or a UUID; "PARTLABEL=" or "PARTUUID=" before it says which. *ret is the table's. ENOENT: there is none, and the text says which there
  * are; ENOTUNIQ: several, and it says which; EINVAL: it is one that cannot be shown alone. */
 int partition_find(const PartitionTable *t, const char *text, const Partition **ret, Err *err);
 

@@ -204,10 +204,49 @@ mount -t tmpfs none /run/rawview
 printf '[Image]\nPath=%s\n[View]\nPartitions=yes\nMountPoint=/run/rawview/parts\n' "$W/parts.qcow2" >/run/rawview/parts.image
 mv gpt.qcow2 "$W/parts.qcow2"
 chown root "$W/parts.qcow2"
-"$W/bin/rawviewd" parts >"$W/service.log" 2>&1 &
+"$W/bin/rawviewd" -v parts >>"$W/service.log" 2>&1 &
 service=$!
 wait_until 20 test -e /run/rawview/parts/p5 || fail "$(cat "$W/service.log")"
 equal "names" "$(cd /run/rawview/parts && echo ./*)" "./disk ./p1 ./p2 ./p5"
+
+step "a reload: owner and mode of the folder and of all that is in it, whoever has seen what it was before"
+# changed LINE…: the descriptor with these, once the service has done it; its log begins anew with each.
+changed()
+{
+    printf '%s\n' '[Image]' "Path=$W/parts.qcow2" '[View]' Partitions=yes MountPoint=/run/rawview/parts "$@" >/run/rawview/parts.image
+    : >"$W/service.log"
+    kill -HUP $service
+    wait_until 20 grep -Eq 'from now on|nothing new|restarted' "$W/service.log" || fail "$(cat "$W/service.log")"
+}
+looks()
+{
+    (cd /run/rawview/parts && stat -c '%n %U:%G %a' . disk p1 p2 p5 | tr '\n' ' ')
+}
+equal "before" "$(looks)" ". root:root 500 disk root:root 400 p1 root:root 400 p2 root:root 400 p5 root:root 400 "
+changed Owner=$USER_ID Group=nogroup Mode=0440
+equal "after" "$(looks)" ". $USER_ID:nogroup 550 disk $USER_ID:nogroup 440 p1 $USER_ID:nogroup 440 p2 $USER_ID:nogroup 440 p5 $USER_ID:nogroup 440 "
+as-user debugfs -R 'cat /large' /run/rawview/parts/p1 2>/dev/null | cmp - tree/large || fail "the new owner cannot read"
+changed Owner=$USER_ID Group=nogroup Mode=0400 Writable=yes
+grep -q 'Writable= has changed: it takes effect when' "$W/service.log" || fail "$(cat "$W/service.log")"
+equal "mode, and not yet written" "$(looks)" ". $USER_ID:nogroup 500 disk $USER_ID:nogroup 400 p1 $USER_ID:nogroup 400 p2 $USER_ID:nogroup 400 p5 $USER_ID:nogroup 400 "
+changed Partitions=no
+grep -q 'Partitions= has changed: it takes effect when' "$W/service.log" || fail "$(cat "$W/service.log")"
+changed
+equal "taken back" "$(looks)" ". root:root 500 disk root:root 400 p1 root:root 400 p2 root:root 400 p5 root:root 400 "
+kill -TERM $service
+wait $service || fail "$(cat "$W/service.log")"
+
+step "a reload of one that is written: what cannot be written stays so"
+printf '%s\n' '[Image]' "Path=$W/parts.qcow2" '[View]' Partitions=yes MountPoint=/run/rawview/parts Writable=yes >/run/rawview/parts.image
+"$W/bin/rawviewd" -v parts >>"$W/service.log" 2>&1 &
+service=$!
+wait_until 20 test -e /run/rawview/parts/p5 || fail "$(cat "$W/service.log")"
+equal "before" "$(looks)" ". root:root 500 disk root:root 400 p1 root:root 600 p2 root:root 600 p5 root:root 600 "
+changed Writable=yes Owner=$USER_ID Mode=0660
+equal "after" "$(looks)" ". $USER_ID:root 550 disk $USER_ID:root 440 p1 $USER_ID:root 660 p2 $USER_ID:root 660 p5 $USER_ID:root 660 "
+as-user dd if=tree/large of=/run/rawview/parts/p5 conv=notrunc status=none || fail "the new owner cannot write"
+changed Writable=yes Mode=0222
+equal "after" "$(looks)" ". root:root 0 disk root:root 0 p1 root:root 222 p2 root:root 222 p5 root:root 222 "
 kill -TERM $service
 wait $service || fail "$(cat "$W/service.log")"
 umount /run/rawview

@@ -175,6 +175,22 @@ int node_open(const Format *format,
         return 0;
 }
 
+int node_read_backing_name(Node *n, uint64_t pos, uint32_t len, Err *err)
+{
+        if (len == 0)
+                return 0;
+        _cleanup_free_ char *name = calloc(1, (size_t)len + 1);
+        if (!name)
+                return err_set(err, ENOMEM, "%m");
+        int r = store_read_named(n->store, name, len, pos, "the name of the backing file", err);
+        if (r < 0)
+                return r;
+        if (strlen(name) != len)
+                return err_set(err, EBADMSG, "the name of the backing file contains a NUL");
+        n->backing_name = TAKE(name);
+        return 0;
+}
+
 int node_add_backing_other(Node *n, const char *name)
 {
         size_t count = 0;

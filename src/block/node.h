@@ -99,6 +99,10 @@ int node_open(const Format *format,
               Node **ret,
               Err *err);
 
+/* Sets n->backing_name to what lies at `pos` of the node's file, `len` bytes that the driver has found possible; 0: it names none. For
+ * drivers, in open. */
+int node_read_backing_name(Node *n, uint64_t pos, uint32_t len, Err *err);
+
 /* Adds to n->backing_others, at most LIMIT_BACKING_OTHERS of them. Copies `name`. For drivers, in open. */
 int node_add_backing_other(Node *n, const char *name);
 

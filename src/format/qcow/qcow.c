@@ -189,24 +189,6 @@ static int qcow_read_coded(Node *n, const Extent *e, void *buf)
         return inflate_exactly(INFLATE_RAW, packed, (size_t)place.len, buf, (size_t)e->len);
 }
 
-/* The name of the layer below. Its format is not stated anywhere but, perhaps, in the name. */
-static int qcow_read_backing(Node *n, const QcowHeader *h, Err *err)
-{
-        if (h->backing_len == 0)
-                return 0;
-        _cleanup_free_ char *name = calloc(1, (size_t)h->backing_len + 1);
-        if (!name)
-                return err_set(err, ENOMEM, "%m");
-        int r = store_read_named(n->store, name, h->backing_len, h->backing_pos,
-                                 "the name of the backing file", err);
-        if (r < 0)
-                return r;
-        if (strlen(name) != h->backing_len)
-                return err_set(err, EBADMSG, "the name of the backing file contains a NUL");
-        n->backing_name = TAKE(name);
-        return 0;
-}
-
 static int qcow_open_tables(Node *n, Qcow *q, Err *err)
 {
         const QcowHeader *h = &q->header;
@@ -223,13 +205,14 @@ static int qcow_open_tables(Node *n, Qcow *q, Err *err)
         return table_tree_init(n, &q->tree, err);
 }
 
+/* The format of the layer below is not stated anywhere but, perhaps, in its name. */
 static int qcow_open(Node *n, Opener *opener, Err *err)
 {
         Qcow *q = n->state;
 
         int r = qcow_header_read(n->store, &q->header, err);
         if (r >= 0)
-                r = qcow_read_backing(n, &q->header, err);
+                r = node_read_backing_name(n, q->header.backing_pos, q->header.backing_len, err);
         if (r < 0)
                 return r;
         /* A disk is whole sectors. */

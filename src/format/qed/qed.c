@@ -140,24 +140,11 @@ static int qed_header_read(Store *s, uint64_t file_size, QedHeader *ret, Err *er
 /* The name of the layer below, and that it is raw, if it is; another format cannot be stated. */
 static int qed_read_backing(Node *n, const QedHeader *h, Err *err)
 {
-        if (h->backing_len == 0)
-                return 0;
-        _cleanup_free_ char *name = calloc(1, (size_t)h->backing_len + 1);
-        if (!name)
-                return err_set(err, ENOMEM, "%m");
-        int r = store_read_named(n->store, name, h->backing_len, h->backing_pos,
-                                 "the name of the backing file", err);
-        if (r < 0)
+        int r = node_read_backing_name(n, h->backing_pos, h->backing_len, err);
+        if (r < 0 || !n->backing_name || !(h->features & QED_FEATURE_RAW_BACKING))
                 return r;
-        if (strlen(name) != h->backing_len)
-                return err_set(err, EBADMSG, "the name of the backing file contains a NUL");
-        if (h->features & QED_FEATURE_RAW_BACKING) {
-                n->backing_format = strdup("raw");
-                if (!n->backing_format)
-                        return err_set(err, ENOMEM, "%m");
-        }
-        n->backing_name = TAKE(name);
-        return 0;
+        n->backing_format = strdup("raw");
+        return n->backing_format ? 0 : err_set(err, ENOMEM, "%m");
 }
 
 static uint64_t qed_get(const void *entry)

@@ -352,6 +352,22 @@ static void test_encrypted(void **state)
         opened_done(&o);
 }
 
+/* What others have left behind the end is not brought to light. */
+static void test_growing_over_old_bytes(void **state)
+{
+        static Image i;
+        Opened o;
+
+        begin(&i, 4);
+        put64(&i, DISK_SIZE, 2 * CLUSTER);
+        open_good(&i, true, &o);
+        assert_int_equal(node_resize(o.node, 4 * CLUSTER), 0);
+        opened_expect_byte(&o, CLUSTER, 'b');
+        opened_expect_byte(&o, 2 * CLUSTER, 0);
+        opened_expect_byte(&o, 4 * CLUSTER - 1, 0);
+        opened_done(&o);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -363,6 +379,7 @@ int main(void)
                 cmocka_unit_test(test_discard),
                 cmocka_unit_test(test_discard_over_a_layer),
                 cmocka_unit_test(test_resize),
+                cmocka_unit_test(test_growing_over_old_bytes),
                 cmocka_unit_test(test_encrypted),
         };
         return cmocka_run_group_tests(tests, fd_count_setup, fd_count_teardown);

@@ -416,6 +416,22 @@ static void test_describe(void **state)
         opened_done(&o);
 }
 
+/* What others have left behind the end is not brought to light. */
+static void test_growing_over_old_bytes(void **state)
+{
+        static Image i;
+        Opened o;
+
+        begin(&i, 4);
+        put64(&i, IMAGE_SIZE, 2 * CLUSTER);
+        open_good(&i, true, &o);
+        assert_int_equal(node_resize(o.node, 4 * CLUSTER), 0);
+        opened_expect_byte(&o, CLUSTER, 'b');
+        opened_expect_byte(&o, 2 * CLUSTER, 0);
+        opened_expect_byte(&o, 4 * CLUSTER - 1, 0);
+        opened_done(&o);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -428,6 +444,7 @@ int main(void)
                 cmocka_unit_test(test_discard),
                 cmocka_unit_test(test_discard_over_a_layer),
                 cmocka_unit_test(test_resize),
+                cmocka_unit_test(test_growing_over_old_bytes),
                 cmocka_unit_test(test_check),
                 cmocka_unit_test(test_check_of_doubles),
                 cmocka_unit_test(test_describe),

@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# run.sh [SUITE…]: what `./dev test` does. Five builds below build/, each with the suites that tell something there:
+# run.sh [SUITE…]: what `./dev test` does. Six builds below build/, each with the suites that tell something there:
 #   plain   gcc, warnings are errors                 unit format property fuzz model crash integration
 #                                                    lint documents package system vm
+#   bare    gcc, without all that can be left out,   unit format, what is installed, and the main job there
+#           below /usr/local
 #   asan    gcc, AddressSanitizer and UBSan          unit format property fuzz model crash integration
 #   tsan    gcc, ThreadSanitizer                     unit property model crash integration
 #   clang   clang, warnings are errors               unit property
@@ -75,13 +77,16 @@ threadless+='\|inherited\|limits\|list\|map\|outside\|partitions\|privileges\|re
 suite() {
     local name=$1 suite=$2 start=$SECONDS log p f s multiplier=1
     shift 2
-    [ "$name" = plain ] || [ "$name" = clang ] || multiplier=6
+    [[ $name =~ ^(plain|bare|clang)$ ]] || multiplier=6
     # Most of suite model is one thread, and qemu-img's work.
     local only=() environment=()
     [ "$name" = plain ] || environment=(env MODEL_SEEDS=1)
     [ "$name/$suite" != tsan/model ] || only=('model threads')
     [ "$name/$suite" != tsan/integration ] || mapfile -t only < <(meson test -C "build/$name" --no-rebuild --suite "$suite" --list |
         sed -n 's|^.* / ||p' | grep -v -x "$threadless")
+    # What is left out changes nothing of mounts, and the prefix little.
+    [ "$name/$suite" != bare/package ] || only=(install)
+    [ "$name/$suite" != bare/system ] || only=(main-job)
     log=build/$name/meson-logs/$suite
     rm -f "$log.json" "$log.txt"
     "${environment[@]}" "$@" meson test -C "build/$name" --no-rebuild --suite "$suite" --logbase "$suite" \
@@ -159,6 +164,13 @@ plain="unit format property fuzz model crash integration lint documents package 
 if any "$plain"; then
     printf '\n== plain: gcc, warnings are errors\n'
     CC=gcc build plain --werror && run plain "$plain"
+fi
+
+bare="unit format package system"
+if any "$bare"; then
+    printf '\n== bare: without all that can be left out, below /usr/local\n'
+    mapfile -t without < <(python3 -B tests/features.py --options)
+    CC=gcc build bare --werror --prefix=/usr/local "${without[@]}" && run bare "$bare"
 fi
 
 asan="unit format property fuzz model crash integration"

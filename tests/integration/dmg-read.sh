@@ -8,8 +8,10 @@
 # DUMP_NODE, RAWVIEW: programs of the build tree.
 HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/cases.sh"
+. "$HERE/features.sh"
 
-need python3 7z dmg2img qemu-img
+need python3 7z dmg2img qemu-img jq
+need_feature bzip2 lzma
 
 work_in "${TMPDIR:-/tmp}"
 cd "$W"

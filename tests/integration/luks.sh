@@ -6,8 +6,10 @@
 #
 # LOCKED: the folder with search-memory.py. SANITIZE: what the programs were built with.
 . "$(dirname "$0")/lib.sh"
+. "$HERE/features.sh"
 
 need qemu-img cryptsetup jq
+need_feature libgcrypt
 make_programs
 RAWVIEW=$W/bin/rawview
 # No word of it stands in any program.

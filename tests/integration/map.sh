@@ -8,6 +8,7 @@
 #
 # RAWVIEW: the program of the build tree. RECIPES: the folder with mkimage.py.
 . "$(dirname "$0")/cases.sh"
+. "$(dirname "$0")/features.sh"
 
 COUNT=0
 
@@ -163,7 +164,7 @@ done
 
 # Without a passphrase: qemu-img wants one.
 CASE="LUKS"
-if qemu-img create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 \
+if has_feature libgcrypt && qemu-img create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 \
     locked 512k 2>/dev/null; then
     opts=driver=qcow2,encrypt.key-secret=s,file.filename=locked
     qemu-io --object secret,id=s,data=abc --image-opts -c 'write 64k 128k' -c 'write -z 128k 64k' "$opts" >/dev/null

@@ -3,6 +3,10 @@
 # `rawview IMAGE` and nothing more: over itself, or in the run-time folder where that cannot be; what a person is told; and its end
 # by the image's name.
 . "$(dirname "$0")/lib.sh"
+. "$HERE/features.sh"
+need jq
+# What a person is told to type is told by the file system.
+need_feature libblkid
 need mkfs.ext4 sfdisk fuse2fs fusermount3
 make_programs
 export TERM=xterm

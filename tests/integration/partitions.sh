@@ -4,6 +4,9 @@
 # `rawview partitions`: the same as sfdisk, parted and blkid say, of raw images, of others and of views; without a view; hostile tables
 # and file systems; and that nothing is left.
 . "$(dirname "$0")/lib.sh"
+. "$HERE/features.sh"
+need jq
+need_feature libblkid
 need sfdisk sgdisk parted partx blkid mkfs.ext4 mkfs.vfat mkntfs mksquashfs mkswap cryptsetup
 
 MIB=$((1024 * 1024))

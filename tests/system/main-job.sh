@@ -64,13 +64,15 @@ confined() {
 }
 
 test_sandbox() {
+    local program
     start web
     confined web
+    program=$(readlink "/proc/$(main_pid web)/exe")
     has "$(rawview list --json=short)" '"descriptors","network-namespace","limits","capabilities","user","no-dump",' "rawview list"
     has "$(rawview list --json=short)" '"no-new-privs","landlock","seccomp"]' "rawview list"
     stop web
     mkdir -p /etc/systemd/system/rawview@.service.d
-    printf '[Service]\nExecStart=\nExecStart=/usr/libexec/rawview/rawviewd --require-sandbox %%I\n' >/etc/systemd/system/rawview@.service.d/sandbox.conf
+    printf '[Service]\nExecStart=\nExecStart=%s --require-sandbox %%I\n' "$program" >/etc/systemd/system/rawview@.service.d/sandbox.conf
     systemctl daemon-reload
     start web
     confined web

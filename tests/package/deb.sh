@@ -4,7 +4,7 @@
 set -euo pipefail
 source=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")
 
-for program in dpkg-buildpackage dh dh_apparmor lintian scdoc; do
+for program in dpkg-buildpackage dh dh_apparmor lintian blhc scdoc; do
     command -v "$program" >/dev/null || {
         echo "needs $program (./dev deps)"
         exit 77
@@ -23,10 +23,34 @@ for library in $(sed -n '/^build_packages=(/,/)/p' dev | tr -c 'a-z0-9-' '\n' | 
         exit 1
     }
 done
+twice=$(sed -n '/^Build-Depends:/,/^[A-Z].*:/p' debian/control | sed -n 's/^ \([a-z0-9.+:-]*\).*/\1/p' | sort | uniq -d)
+[ -z "$twice" ] || {
+    echo "twice in Build-Depends: $twice"
+    exit 1
+}
+# Scripts of autopkgtest are in debian/tests/control, or nobody runs them.
+for script in $(sed -n 's/^Tests: //p' debian/tests/control | tr ',' ' '); do
+    [ -x "debian/tests/$script" ] || {
+        echo "debian/tests/$script is none that can be run"
+        exit 1
+    }
+done
+for script in debian/tests/*; do
+    case ${script##*/} in control) continue ;; esac
+    grep -q -w "^Tests:.*${script##*/}" debian/tests/control || {
+        echo "$script is not in debian/tests/control"
+        exit 1
+    }
+done
 place=$("$source/packaging/build-deb")
 # What may be other than lintian would have it, and why, stands in debian/rawview.lintian-overrides.
-said=$(lintian --display-info --allow-root --fail-on error,warning,info "$place"/*.changes) || {
+said=$(lintian --display-info --pedantic --allow-root --fail-on error,warning,info,pedantic "$place"/*.changes) || {
     printf '%s\n' "$said"
+    exit 1
+}
+# What dpkg told the compiler and the linker has reached them every time. Position-independent programs are what gcc makes anyhow.
+blhc --bindnow "$place/log" || {
+    echo "blhc: something was not built hardened"
     exit 1
 }
 echo "lintian is content with $(cd "$place" && echo *.deb)"

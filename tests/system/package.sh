@@ -11,11 +11,19 @@ known=$images/known.raw
 export DEBIAN_FRONTEND=noninteractive
 
 apt_says() { apt-get -q -y "$@" >/run/apt.log 2>&1 || { cat /run/apt.log; fail "apt-get $*"; }; }
+# What is in the file system, but for what dpkg and apt note for themselves, logs, and what goes with the next boot.
+file_system() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /results -o -path /payload -o -path /var/lib/dpkg \
+        -o -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/lib/images -o -path /var/tmp -o -path /etc/rawview \) -prune -o \
+        ! -path '/var/lib/systemd/*' -printf '%p %y %m %u %g %l\n' -o -path '*rawview*' -printf '%p %y %m %u %g %l\n' | sort
+    find /etc -xdev -type f ! -path '/etc/rawview/*' -exec sha256sum {} + | sort -k2
+}
 installed() { dpkg-query -W -f '${Version}' rawview; }
 
 test_install() {
     ! command -v rawview >/dev/null || fail "rawview is there before it is installed"
     cp -r /payload/images $images
+    file_system >/run/before
     # Nothing else is in reach: what it depends on is here, and nothing has to be reloaded by hand afterwards.
     apt_says install /payload/debs/rawview_*[!t]_*.deb
     ! grep -i -E 'warning|error|failed' /run/apt.log || fail "what apt says while it installs"
@@ -31,10 +39,34 @@ test_install() {
     ok "apt install, and systemctl start"
 }
 
-# What autopkgtest runs.
+# What autopkgtest runs. Only the one that says so may need root.
 test_autopkgtest() {
-    /payload/mount $images/web.qcow2 $known || fail "debian/tests/mount"
-    ok "debian/tests/mount"
+    local script as
+    useradd -m tester
+    for script in $(sed -n 's/^Tests: //p' /payload/tests/control | tr ',' ' '); do
+        as=(runuser -u tester --)
+        ! sed -n "/^Tests: $script$/,/^$/p" /payload/tests/control | grep -q needs-root || as=()
+        "${as[@]}" "/payload/tests/$script" $images/web.qcow2 $known || fail "debian/tests/$script"
+        ok "debian/tests/$script"
+    done
+    userdel -r tester 2>/dev/null
+}
+
+# dpkg may call them again after an end at any place.
+test_again() {
+    local before
+    start web
+    before=$(main_pid web)
+    apt_says install --reinstall /payload/debs/rawview_*[!t]_*.deb
+    /var/lib/dpkg/info/rawview.postinst configure "$(installed)" || fail "postinst a second time"
+    /var/lib/dpkg/info/rawview.prerm upgrade "$(installed)" || fail "prerm before an upgrade"
+    /var/lib/dpkg/info/rawview.prerm failed-upgrade "$(installed)" || fail "prerm after an upgrade that failed"
+    /var/lib/dpkg/info/rawview.postrm upgrade "$(installed)" || fail "postrm of an upgrade"
+    /var/lib/dpkg/info/rawview.postinst abort-upgrade "$(installed)" || fail "postinst after an upgrade that failed"
+    is "$(main_pid web)" "$before" "pid of the service after installing again"
+    cmp $images/web.qcow2 $known || fail "the view after installing again"
+    stop web
+    ok "installed again, and called again, the view goes on"
 }
 
 test_upgrade() {
@@ -81,11 +113,17 @@ test_purge() {
     rm /etc/rawview/web.image
     apt_says purge rawview
     [ ! -e /etc/rawview ] || fail "an empty /etc/rawview is left"
+    file_system >/run/after
+    # The user and the groups stay, as is usual; and all of Debian's packages with a profile take this folder away when it is empty.
+    diff /run/before /run/after | grep '^[<>]' |
+        grep -v -E ' /etc/((passwd|group|shadow|gshadow|subuid|subgid)-?|\.pwd\.lock|apparmor\.d/disable)( |$)' >/run/left || true
+    [ ! -s /run/left ] || fail "the file system is not what it was: $(cat /run/left)"
     ok "purging leaves descriptors, and an empty folder not"
 }
 
 test_install
 test_autopkgtest
+test_again
 test_upgrade
 test_remove
 test_purge

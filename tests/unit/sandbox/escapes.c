@@ -61,7 +61,11 @@ static int act_open_to_write(const EscapeTargets *t)
 
 static int act_old_open(const EscapeTargets *t)
 {
+#ifdef SYS_open
         return met(syscall(SYS_open, t->secret, O_RDONLY | O_CLOEXEC));
+#else
+        return met(syscall(SYS_openat, AT_FDCWD, t->secret, O_RDONLY | O_CLOEXEC));
+#endif
 }
 
 static int act_openat2(const EscapeTargets *t)
@@ -439,12 +443,19 @@ static int act_kernel_log(const EscapeTargets *t)
         return met(syscall(SYS_syslog, 3, line, sizeof(line)));
 }
 
+/* By which call the C library does it: younger architectures have the old ones no more. */
+#ifdef SYS_open
+enum { CALL_OPEN = SYS_open, CALL_UNLINK = SYS_unlink, CALL_MKDIR = SYS_mkdir };
+#else
+enum { CALL_OPEN = SYS_openat, CALL_UNLINK = SYS_unlinkat, CALL_MKDIR = SYS_mkdirat };
+#endif
+
 const Escape escapes[] = {
         { "open", act_open, 0, SYS_openat },
         { "open as the C library does", act_open_as_libc, EACCES, SYS_openat },
         { "open what everybody may read", act_open_public, 0, SYS_openat },
         { "open to write", act_open_to_write, 0, SYS_openat },
-        { "the old open", act_old_open, 0, SYS_open },
+        { "the old open", act_old_open, 0, CALL_OPEN },
         { "openat2", act_openat2, 0, -1 },
         { "create a file", act_create, 0, SYS_openat },
         { "open the image again to write", act_open_again, 0, SYS_openat },
@@ -453,13 +464,13 @@ const Escape escapes[] = {
         { "stat of a path", act_stat, 0, SYS_newfstatat },
         { "statx of a path", act_statx, 0, -1 },
         { "list a folder", act_list, 0, SYS_getdents64 },
-        { "unlink", act_unlink, 0, SYS_unlink },
+        { "unlink", act_unlink, 0, CALL_UNLINK },
         { "rename", act_rename, 0, -1 },
         { "truncate by path", act_truncate, 0, -1 },
         { "chmod", act_chmod, 0, -1 },
         { "chown", act_chown, 0, -1 },
         { "mknod", act_mknod, 0, -1 },
-        { "mkdir", act_mkdir, 0, SYS_mkdir },
+        { "mkdir", act_mkdir, 0, CALL_MKDIR },
         { "symlink", act_symlink, 0, -1 },
         { "a unix socket", act_socket_unix, 0, -1 },
         { "an internet socket", act_socket_inet, 0, -1 },

@@ -160,7 +160,10 @@ static bool denials_read_log(Denials *a)
 static void denials_say(Doctor *d, const Denial *denial, bool has_log)
 {
         _cleanup_free_ char *text = denial_describe(denial);
-        _cleanup_free_ char *mend = denial_mend(denial, has_log);
+        _cleanup_free_ char *line = denial_mend(denial, has_log), *mend = NULL;
+
+        if (line && asprintf(&mend, DOCTOR_ROOT "%s", line) < 0)
+                mend = NULL;
 
         doctor_say(d, denial->was_let_pass ? DOCTOR_NOTE : DOCTOR_BAD,
                    denial->by == DENIAL_BY_APPARMOR ? "AppArmor" : "SELinux", mend, "%s",

@@ -80,8 +80,7 @@ static char *folder_mend_full(int fd, const struct statfs *fs, const char *optio
                 e = mount_table_find(&mounts, id);
         _cleanup_free_ char *word = e ? text_shell_word(e->target) : NULL;
         if (fs->f_type == TMPFS_MAGIC && word)
-                n = asprintf(&mend, "%smount -o remount,%s=%llu %s",
-                             geteuid() == 0 ? "" : "by root: ", option,
+                n = asprintf(&mend, DOCTOR_ROOT "mount -o remount,%s=%llu %s", option,
                              (unsigned long long)count * 2, word);
         else
                 n = asprintf(&mend, "files there that nobody needs, removed");

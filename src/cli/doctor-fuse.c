@@ -24,10 +24,11 @@ enum {
         CAP_SYS_ADMIN_BIT = 21,
 };
 
-/* Does a line of the file begin with these words? `ret` gets what follows. */
+/* Does a line of the file begin with these words? `ret` gets what follows in the last one, which is the one that counts. */
 static bool fuse_find_line(const char *path, const char *word, char *ret, size_t room)
 {
         _cleanup_stream_ FILE *f = fopen(path, "re");
+        bool found = false;
         char line[512];
 
         while (f && fgets(line, sizeof(line), f)) {
@@ -36,9 +37,9 @@ static bool fuse_find_line(const char *path, const char *word, char *ret, size_t
                         continue;
                 snprintf(ret, room, "%s", at + strlen(word));
                 ret[strcspn(ret, "\n")] = '\0';
-                return true;
+                found = true;
         }
-        return false;
+        return found;
 }
 
 static bool fuse_is_in_kernel(void)
@@ -52,21 +53,22 @@ static void fuse_say_missing(Doctor *d)
 {
         if (fuse_is_in_kernel())
                 doctor_say(d, DOCTOR_BAD, FUSE_DEVICE,
-                           "mknod -m 666 " FUSE_DEVICE " c 10 229   (a container: start it with "
-                           "--device " FUSE_DEVICE ")",
+                           DOCTOR_ROOT "mknod -m 666 " FUSE_DEVICE
+                                       " c 10 229   (a container: start it with "
+                                       "--device " FUSE_DEVICE ")",
                            "is missing, though the kernel has FUSE");
         else
-                doctor_say(d, DOCTOR_BAD, FUSE_DEVICE, "modprobe fuse",
+                doctor_say(d, DOCTOR_BAD, FUSE_DEVICE, DOCTOR_ROOT "modprobe fuse",
                            "is missing, and the kernel has no FUSE: its module is not loaded");
 }
 
 static void fuse_say_refused(Doctor *d, int error, mode_t mode)
 {
         if (error == ENODEV || error == ENXIO)
-                doctor_say(d, DOCTOR_BAD, FUSE_DEVICE, "modprobe fuse",
+                doctor_say(d, DOCTOR_BAD, FUSE_DEVICE, DOCTOR_ROOT "modprobe fuse",
                            "cannot be opened: the module of FUSE is not loaded");
         else if ((mode & 0666) != 0666)
-                doctor_say(d, DOCTOR_BAD, FUSE_DEVICE, "chmod 666 " FUSE_DEVICE,
+                doctor_say(d, DOCTOR_BAD, FUSE_DEVICE, DOCTOR_ROOT "chmod 666 " FUSE_DEVICE,
                            "cannot be opened by this user: its mode is %04o",
                            (unsigned)mode & 07777);
         else
@@ -88,7 +90,8 @@ static void fuse_look_at_device(Doctor *d)
         }
         if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(FUSE_MAJOR, FUSE_MINOR)) {
                 doctor_say(d, DOCTOR_BAD, FUSE_DEVICE,
-                           "rm " FUSE_DEVICE " && mknod -m 666 " FUSE_DEVICE " c 10 229",
+                           DOCTOR_ROOT "rm " FUSE_DEVICE " && mknod -m 666 " FUSE_DEVICE
+                                       " c 10 229",
                            "is not the character device 10:229");
                 return;
         }
@@ -115,25 +118,30 @@ static bool fuse_find_program(char *path, size_t room)
 static void fuse_look_at_program(Doctor *d)
 {
         DoctorGrade grade = geteuid() == 0 ? DOCTOR_NOTE : DOCTOR_BAD;
-        char path[64], mend[160];
+        char path[64], mend[256];
         struct stat st;
         struct statvfs fs;
 
         if (!fuse_find_program(path, sizeof(path)) || stat(path, &st) < 0) {
-                doctor_say(d, grade, "fusermount3", "apt install fuse3",
+                doctor_say(d, grade, "fusermount3",
+                           access("/usr/bin/dnf", X_OK) == 0 ? DOCTOR_ROOT "dnf install fuse3"
+                           : access("/usr/bin/zypper", X_OK) == 0
+                                   ? DOCTOR_ROOT "zypper install fuse3"
+                                   : DOCTOR_ROOT "apt-get install fuse3",
                            "is missing; ordinary users mount with it");
                 return;
         }
         if (st.st_uid != 0 || !(st.st_mode & S_ISUID)) {
-                snprintf(mend, sizeof(mend), "chown root %s && chmod 4755 %s", path, path);
+                snprintf(mend, sizeof(mend), DOCTOR_ROOT "chown root %s && chmod 4755 %s", path,
+                         path);
                 doctor_say(d, grade, path, mend,
                            "is not set-user-ID root, so that ordinary users cannot mount");
         } else if (access(path, X_OK) < 0) {
-                snprintf(mend, sizeof(mend), "chmod 4755 %s", path);
+                snprintf(mend, sizeof(mend), DOCTOR_ROOT "chmod 4755 %s", path);
                 doctor_say(d, grade, path, mend, "may not be executed by this user");
         } else if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_NOSUID)) {
                 doctor_say(
-                        d, grade, path, "mount -o remount,suid FILE-SYSTEM",
+                        d, grade, path, DOCTOR_ROOT "mount -o remount,suid FILE-SYSTEM",
                         "lies on a file system that is mounted nosuid, so that it gets no rights");
         } else if (geteuid() != 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
                 doctor_say(d, DOCTOR_BAD, path, "NoNewPrivileges=no in the unit that started this",
@@ -159,28 +167,31 @@ static size_t fuse_count_mounts(void)
 
 static void fuse_look_at_conf(Doctor *d)
 {
-        char value[64] = "";
+        char value[64] = "", mend[128];
         size_t count = fuse_count_mounts();
         unsigned long most = FUSE_MOUNTS_DEFAULT;
 
         if (geteuid() == 0)
                 return;
         if (access(FUSE_CONF, F_OK) == 0 && access(FUSE_CONF, R_OK) < 0) {
-                doctor_say(d, DOCTOR_NOTE, FUSE_CONF, "chmod 644 " FUSE_CONF,
+                doctor_say(d, DOCTOR_NOTE, FUSE_CONF, DOCTOR_ROOT "chmod 644 " FUSE_CONF,
                            "cannot be read by this user");
                 return;
         }
         if (fuse_find_line(FUSE_CONF, "mount_max", value, sizeof(value)))
                 most = strtoul(value + strspn(value, " \t="), NULL, 10);
-        if (count >= most)
-                doctor_say(d, DOCTOR_BAD, FUSE_CONF, "a greater mount_max = NUMBER in " FUSE_CONF,
+        if (count >= most) {
+                snprintf(mend, sizeof(mend), DOCTOR_ROOT "echo mount_max = %zu >>" FUSE_CONF,
+                         count + FUSE_MOUNTS_DEFAULT);
+                doctor_say(d, DOCTOR_BAD, FUSE_CONF, mend,
                            "allows %lu mounts of ordinary users (mount_max), and there are %zu",
                            most, count);
+        }
         if (fuse_find_line(FUSE_CONF, "user_allow_other", value, sizeof(value)))
                 doctor_say(d, DOCTOR_OK, FUSE_CONF, NULL, "has user_allow_other");
         else
                 doctor_say(
-                        d, DOCTOR_NOTE, FUSE_CONF, "echo user_allow_other >>" FUSE_CONF,
+                        d, DOCTOR_NOTE, FUSE_CONF, DOCTOR_ROOT "echo user_allow_other >>" FUSE_CONF,
                         "has no user_allow_other: nobody else, root neither, can use your views");
 }
 

@@ -8,11 +8,13 @@
 #include "cli/doctor.h"
 #include "cli/image.h"
 #include "cli/own-place.h"
+#include "cli/text.h"
 #include "lock/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,14 +155,56 @@ static bool image_find_cover(const char *file, char **ret_type)
         return false;
 }
 
+/* As little as is needed: for this user alone, where the file system and the machine have lists. */
+static void image_mend_closed(const char *path, char letter, bool is_own, char ret[PATH_MAX])
+{
+        _cleanup_free_ char *word = text_shell_word(path);
+        const struct passwd *user = getpwuid(geteuid());
+
+        if (is_own)
+                snprintf(ret, PATH_MAX, "chmod u+%c %s", letter, word ? word : path);
+        else if (user && access("/usr/bin/setfacl", X_OK) == 0)
+                snprintf(ret, PATH_MAX, DOCTOR_ROOT "setfacl -m u:%s:%c %s", user->pw_name, letter,
+                         word ? word : path);
+        else
+                snprintf(ret, PATH_MAX, DOCTOR_ROOT "chmod o+%c %s", letter, word ? word : path);
+}
+
+/* Which of the folders on the way, or the file itself, is closed to this user? */
+static void image_say_closed(Doctor *d, const char *file)
+{
+        _cleanup_free_ char *path = NULL;
+        char mend[PATH_MAX];
+        struct stat st;
+        Err err;
+
+        if (daemon_make_absolute(file, &path, &err) < 0)
+                return;
+        for (char *slash = path; (slash = strchr(slash + 1, '/'));) {
+                *slash = '\0';
+                bool is_closed = access(path, X_OK) < 0 && errno == EACCES;
+                if (is_closed && stat(path, &st) == 0) {
+                        image_mend_closed(path, 'x', st.st_uid == geteuid(), mend);
+                        doctor_say(d, DOCTOR_BAD, file, mend,
+                                   "may not be reached by this user: the folder %s is closed (mode "
+                                   "%04o)",
+                                   path, (unsigned)st.st_mode & 07777);
+                        return;
+                }
+                *slash = '/';
+        }
+        bool is_own = stat(path, &st) == 0 && st.st_uid == geteuid();
+        image_mend_closed(path, 'r', is_own, mend);
+        doctor_say(d, DOCTOR_BAD, file, mend, "may not be read by this user (mode %04o)",
+                   (unsigned)st.st_mode & 07777);
+}
+
 static void image_say_open(Doctor *d, const char *file, const ImageFound *f)
 {
         int error = -f->results[IMAGE_OPEN];
 
         if (error == EACCES)
-                doctor_say(d, DOCTOR_BAD, file,
-                           "chmod +r on it, +x on its folders, or as its owner",
-                           "may not be read by this user");
+                image_say_closed(d, file);
         else if (error == ENOENT || error == ENOTDIR)
                 doctor_say(d, DOCTOR_BAD, file, "another name", "does not exist");
         else if (error != 0)
@@ -172,13 +216,28 @@ static void image_say_open(Doctor *d, const char *file, const ImageFound *f)
                 doctor_say(d, DOCTOR_OK, file, NULL, "can be read");
 }
 
+/* What mends it has the file in its middle, as a shell takes it. */
+static void image_say(Doctor *d,
+                      DoctorGrade grade,
+                      const char *file,
+                      const char *text,
+                      const char *before,
+                      const char *after)
+{
+        _cleanup_free_ char *word = text_shell_word(file), *mend = NULL;
+
+        if (asprintf(&mend, "%s%s%s", before, word ? word : file, after) < 0)
+                mend = NULL;
+        doctor_say(d, grade, file, mend, "%s", text);
+}
+
 static void image_say_locks(Doctor *d, const char *file, const ImageFound *f)
 {
         if (f->done > IMAGE_LOCK && f->results[IMAGE_LOCK] < 0)
-                doctor_say(d, DOCTOR_BAD, file,
-                           "the end of that program, or, to read what may be inconsistent: rawview "
-                           "mount --force-share",
-                           "%s", f->texts[IMAGE_LOCK]);
+                image_say(d, DOCTOR_BAD, file, f->texts[IMAGE_LOCK],
+                          "the end of that program, or, to read what may be inconsistent: rawview "
+                          "mount --force-share ",
+                          "");
         else if (f->done > IMAGE_WRITE && f->results[IMAGE_WRITE] < 0)
                 doctor_say(d, DOCTOR_NOTE, file, "the end of that program",
                            "can be shown, but not writable: it %s", f->texts[IMAGE_WRITE]);
@@ -188,25 +247,29 @@ static void image_say_locks(Doctor *d, const char *file, const ImageFound *f)
 
 static void image_say_contents(Doctor *d, const char *file, const ImageFound *f)
 {
+        char text[IMAGE_TEXT_MAX + 64];
+
         if (f->done <= IMAGE_TOP)
                 return;
-        if (f->results[IMAGE_TOP] < 0)
-                doctor_say(
-                        d, DOCTOR_BAD, file,
-                        "rawview check looks for damage; --format=FORMAT where it was guessed wrong",
-                        "cannot be opened: %s", f->texts[IMAGE_TOP]);
-        else
+        if (f->results[IMAGE_TOP] < 0) {
+                snprintf(text, sizeof(text), "cannot be opened: %s", f->texts[IMAGE_TOP]);
+                image_say(d, DOCTOR_BAD, file, text, "rawview check ",
+                          "   (where the format was guessed wrong: --format=FORMAT)");
+        } else {
                 doctor_say(d, DOCTOR_OK, file, NULL, "%s", f->texts[IMAGE_TOP]);
-        if (f->done > IMAGE_CHAIN && f->results[IMAGE_CHAIN] < 0)
-                doctor_say(
-                        d, DOCTOR_BAD, file,
-                        "the file that it names put there; where it lies in another folder that you "
-                        "trust: --references=chain --allowed-paths=FOLDER",
-                        "what it names cannot be had: %s", f->texts[IMAGE_CHAIN]);
+        }
+        if (f->done > IMAGE_CHAIN && f->results[IMAGE_CHAIN] < 0) {
+                snprintf(text, sizeof(text), "what it names cannot be had: %s",
+                         f->texts[IMAGE_CHAIN]);
+                image_say(d, DOCTOR_BAD, file, text,
+                          "the file that it names put there; where it lies in another folder that "
+                          "you trust: rawview mount --references=chain --allowed-paths=FOLDER ",
+                          "");
+        }
         if (f->done > IMAGE_PLACE && f->results[IMAGE_PLACE] < 0)
-                doctor_say(
-                        d, DOCTOR_NOTE, file, "rawview mount IMAGE MOUNTPOINT, a file of your own",
-                        "cannot be covered by this user: its view goes into the run-time folder");
+                image_say(d, DOCTOR_NOTE, file,
+                          "cannot be covered by this user: its view goes into the run-time folder",
+                          "rawview mount ", " MOUNTPOINT   (a file of your own)");
 }
 
 /* The confined child has that memory, too, and may do with it what it likes, even now: so it is looked at once, and texts end. */
@@ -228,17 +291,17 @@ static void image_say_all(Doctor *d, const char *file, const ImageFound *shared)
 
 void doctor_look_at_image(Doctor *d, const char *file)
 {
-        _cleanup_free_ char *type = NULL;
+        _cleanup_free_ char *type = NULL, *text = NULL;
         Attempt attempt;
 
         if (image_find_cover(file, &type)) {
                 if (strcmp(type, MOUNT_TYPE_VIEW) == 0)
-                        doctor_say(d, DOCTOR_NOTE, file, "rawview umount ends it",
-                                   "is covered by a view already, and what is seen there is the "
-                                   "disk");
-                else
-                        doctor_say(d, DOCTOR_BAD, file, "umount of what covers it",
-                                   "is covered by a mount of the type %s", type);
+                        image_say(d, DOCTOR_NOTE, file,
+                                  "is covered by a view already, and what is seen there is the "
+                                  "disk",
+                                  "rawview umount ", "");
+                else if (asprintf(&text, "is covered by a mount of the type %s", type) >= 0)
+                        image_say(d, DOCTOR_BAD, file, text, DOCTOR_ROOT "umount ", "");
                 return;
         }
         ImageFound *found = mmap(NULL, sizeof(*found), PROT_READ | PROT_WRITE,

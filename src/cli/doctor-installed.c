@@ -52,11 +52,11 @@ static const InstalledPiece installed_pieces[] = {
 const char *doctor_reinstall(void)
 {
         if (access("/usr/bin/apt-get", X_OK) == 0)
-                return "apt-get install --reinstall rawview";
+                return DOCTOR_ROOT "apt-get install --reinstall rawview";
         if (access("/usr/bin/dnf", X_OK) == 0)
-                return "dnf reinstall rawview";
+                return DOCTOR_ROOT "dnf reinstall rawview";
         if (access("/usr/bin/zypper", X_OK) == 0)
-                return "zypper install --force rawview";
+                return DOCTOR_ROOT "zypper install --force rawview";
         return "the package rawview, installed again";
 }
 
@@ -152,7 +152,7 @@ static void installed_look_at_unit(Doctor *d, const char *const *folders, const 
         ssize_t n = readlink(path, link, sizeof(link) - 1);
         link[n < 0 ? 0 : n] = '\0';
         if (strcmp(link, "/dev/null") == 0) {
-                snprintf(mend, sizeof(mend), "systemctl %sunmask " INSTALLED_UNIT,
+                snprintf(mend, sizeof(mend), DOCTOR_ROOT "systemctl %sunmask " INSTALLED_UNIT,
                          user[0] && strncmp(path, "/etc", 4) == 0 ? "--global " : user);
                 doctor_say(d, DOCTOR_NOTE, path, mend,
                            "is masked: systemctl %sstart rawview@NAME starts nothing", user);
@@ -199,7 +199,8 @@ static void installed_look_at_pieces(Doctor *d)
                         doctor_say(d, DOCTOR_OK, p->path, NULL, "is there");
         }
         if (access("/etc/rawview", F_OK) < 0 && access(INSTALLED_TMPFILES, F_OK) == 0)
-                doctor_say(d, DOCTOR_NOTE, "/etc/rawview", "systemd-tmpfiles --create rawview.conf",
+                doctor_say(d, DOCTOR_NOTE, "/etc/rawview",
+                           DOCTOR_ROOT "systemd-tmpfiles --create rawview.conf",
                            "is missing, the folder of descriptors");
 }
 

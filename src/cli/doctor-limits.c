@@ -47,8 +47,8 @@ static void limit_mend(char ret[128],
         if (wanted != RLIM_INFINITY)
                 snprintf(number, sizeof(number), "%llu", by_root ? wanted : wanted / l->unit);
         if (by_root)
-                snprintf(ret, 128, "%sprlimit --%s=%s --pid %d",
-                         geteuid() == 0 ? "" : "by root: ", l->name, number, (int)getppid());
+                snprintf(ret, 128, DOCTOR_ROOT "prlimit --%s=%s --pid %d", l->name, number,
+                         (int)getppid());
         else
                 snprintf(ret, 128, "ulimit -S%c %s", l->letter, number);
 }

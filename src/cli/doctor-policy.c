@@ -40,10 +40,10 @@ static void policy_look_at_profile(Doctor *d, FILE *profiles, const char *name)
 
         if (!policy_find_mode(profiles, name, mode)) {
                 doctor_say(d, DOCTOR_NOTE, "AppArmor",
-                           "apparmor_parser -r " RAWVIEW_APPARMORDIR "/rawview",
+                           DOCTOR_ROOT "apparmor_parser -r " RAWVIEW_APPARMORDIR "/rawview",
                            "has not loaded the profile %s: that program is confined by less", name);
         } else if (strcmp(mode, "enforce") != 0) {
-                snprintf(mend, sizeof(mend), "aa-enforce %s", name);
+                snprintf(mend, sizeof(mend), DOCTOR_ROOT "aa-enforce %s", name);
                 doctor_say(d, DOCTOR_NOTE, "AppArmor", mend,
                            "only watches the profile %s (%s): that program is confined by less",
                            name, mode);
@@ -97,9 +97,9 @@ static void policy_look_at_selinux(Doctor *d)
                 bool is_there = access(POLICY_MODULE, F_OK) == 0;
                 doctor_say(d, DOCTOR_NOTE, "SELinux",
                            is_there
-                                   ? "semodule -i " POLICY_MODULE
-                                     " && restorecon -R " RAWVIEW_LIBEXECDIR
-                                     " /etc/rawview /run/rawview"
+                                   ? DOCTOR_ROOT "semodule -i " POLICY_MODULE
+                                                 " && restorecon -R " RAWVIEW_LIBEXECDIR
+                                                 " /etc/rawview /run/rawview"
                                    : "the package rawview-selinux, or policy/selinux of the source",
                            "has not loaded the module rawview: the service is confined by less");
                 return;
@@ -108,7 +108,8 @@ static void policy_look_at_selinux(Doctor *d)
         label[n < 0 ? 0 : n] = '\0';
         if (!strstr(label, ":rawviewd_exec_t:"))
                 doctor_say(d, DOCTOR_NOTE, program,
-                           "restorecon -R " RAWVIEW_LIBEXECDIR " /etc/rawview /run/rawview",
+                           DOCTOR_ROOT "restorecon -R " RAWVIEW_LIBEXECDIR
+                                       " /etc/rawview /run/rawview",
                            "has the label %s: the service is confined by less",
                            label[0] ? label : "of nothing");
         else

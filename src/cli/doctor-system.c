@@ -111,7 +111,7 @@ static void system_look_at_programs(Doctor *d)
                 doctor_say(d, DOCTOR_OK, "rawview", NULL, "is there, the user of workers");
         else
                 doctor_say(
-                        d, DOCTOR_NOTE, "rawview", "systemd-sysusers rawview.conf",
+                        d, DOCTOR_NOTE, "rawview", DOCTOR_ROOT "systemd-sysusers rawview.conf",
                         "is missing, the user as whom images are read: root's views are read by a "
                         "process of root's, confined by less");
 }

@@ -41,7 +41,7 @@ static void view_say(Doctor *d, const SickView *v, const char *mend, const char 
         va_end(args);
         if (n < 0)
                 text = NULL;
-        if (!v->is_ours && asprintf(&line, "by root: %s", mend) < 0)
+        if (!v->is_ours && asprintf(&line, DOCTOR_ROOT "%s", mend) < 0)
                 line = NULL;
         doctor_say(d, v->is_ours ? DOCTOR_BAD : DOCTOR_NOTE, v->e->target, v->is_ours ? mend : line,
                    "%s", text ? text : "is not well");

@@ -25,6 +25,9 @@ void doctor_say(
         Doctor *d, DoctorGrade grade, const char *about, const char *mend, const char *fmt, ...)
         __attribute__((format(printf, 5, 6)));
 
+/* Stands before a line that only root can type; root does not see it. */
+#define DOCTOR_ROOT "by root: "
+
 /* What puts back what is missing of the package here. */
 const char *doctor_reinstall(void);
 

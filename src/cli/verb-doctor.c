@@ -95,6 +95,8 @@ void doctor_say(
         va_list args;
 
         d->bad += grade == DOCTOR_BAD;
+        if (mend && geteuid() == 0 && strncmp(mend, DOCTOR_ROOT, strlen(DOCTOR_ROOT)) == 0)
+                mend += strlen(DOCTOR_ROOT);
         if (grade == DOCTOR_OK && !d->is_verbose)
                 return;
         va_start(args, fmt);

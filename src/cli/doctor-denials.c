@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DENIALS_PROFILES "/sys/kernel/security/apparmor/policy/profiles"
 #define DENIALS_LOG "/var/log/audit/audit.log"
 
 enum {
@@ -41,16 +42,18 @@ static uint64_t denials_time(struct timespec t)
         return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Has anything of this pattern been made since? */
-static bool denials_made_since(const char *pattern, uint64_t when)
+/* Has anything of this pattern been made since? What is not there any more has no say: `missing`. */
+static bool denials_made_since(const char *pattern, uint64_t when, bool missing)
 {
         glob_t found = { 0 };
-        bool made = false;
+        bool made = missing;
         struct stat st;
 
-        if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+        if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
+                made = false;
                 for (size_t i = 0; i < found.gl_pathc && !made; i++)
                         made = stat(found.gl_pathv[i], &st) == 0 && denials_time(st.st_mtim) > when;
+        }
         globfree(&found);
         return made;
 }
@@ -80,19 +83,18 @@ static bool denials_object_changed_since(const char *path, uint64_t when)
         return r >= 0 && changed > when;
 }
 
-/* Whoever has mended it since is not told again: the profile was loaded anew, or the policy, or the file has another label. */
+/* Whoever has mended it since is not told again: the profile was loaded anew or taken away, or the policy loaded, or the file has another label. */
 static bool denials_is_over(const Denial *d, uint64_t when)
 {
         char pattern[sizeof(d->profile) + 128];
 
         if (d->by == DENIAL_BY_SELINUX)
-                return denials_made_since("/sys/fs/selinux/class", when) ||
+                return denials_made_since("/sys/fs/selinux/class", when, false) ||
                        denials_object_changed_since(d->object, when);
         if (strpbrk(d->profile, "*?[\\/"))
                 return false;
-        snprintf(pattern, sizeof(pattern), "/sys/kernel/security/apparmor/policy/profiles/%s.*/*",
-                 d->profile);
-        return denials_made_since(pattern, when);
+        snprintf(pattern, sizeof(pattern), DENIALS_PROFILES "/%s.*/*", d->profile);
+        return denials_made_since(pattern, when, access(DENIALS_PROFILES, R_OK | X_OK) == 0);
 }
 
 /* `when` is what the journal says; what the message says is the same moment, but of the kernel's clock. */

@@ -6,39 +6,41 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #define POLICY_APPARMOR "/sys/module/apparmor/parameters/enabled"
-#define POLICY_PROFILES "/sys/kernel/security/apparmor/profiles"
+#define POLICY_PROFILES "/sys/kernel/security/apparmor/policy/profiles"
 #define POLICY_SELINUX "/sys/fs/selinux"
 #define POLICY_MODULE "/usr/share/selinux/packages/rawview.pp"
 #define POLICY_LABEL "system_u:object_r:rawviewd_exec_t:s0"
 
 #ifdef RAWVIEW_APPARMORDIR
-/* "rawviewd (enforce)", one to a line. False: it is not loaded. */
-static bool policy_find_mode(FILE *profiles, const char *name, char ret[64])
+/* What the kernel says of a profile, which everybody may read, unlike the list of all. "": it is not loaded. */
+static void policy_find_mode(const char *name, char ret[64])
 {
-        char line[512];
-        size_t len = strlen(name);
+        char pattern[128];
+        glob_t found = { 0 };
 
-        rewind(profiles);
-        while (fgets(line, sizeof(line), profiles))
-                if (strncmp(line, name, len) == 0 && strncmp(line + len, " (", 2) == 0) {
-                        snprintf(ret, 64, "%.*s", (int)strcspn(line + len + 2, ")\n"),
-                                 line + len + 2);
-                        return true;
-                }
-        return false;
+        ret[0] = '\0';
+        snprintf(pattern, sizeof(pattern), POLICY_PROFILES "/%s.*/mode", name);
+        if (glob(pattern, 0, NULL, &found) == 0) {
+                _cleanup_stream_ FILE *f = fopen(found.gl_pathv[0], "re");
+                if (f && fgets(ret, 64, f))
+                        ret[strcspn(ret, "\n")] = '\0';
+        }
+        globfree(&found);
 }
 
-static void policy_look_at_profile(Doctor *d, FILE *profiles, const char *name)
+static void policy_look_at_profile(Doctor *d, const char *name)
 {
         char mode[64], mend[128];
 
-        if (!policy_find_mode(profiles, name, mode)) {
+        policy_find_mode(name, mode);
+        if (mode[0] == '\0') {
                 doctor_say(d, DOCTOR_NOTE, "AppArmor",
                            DOCTOR_ROOT "apparmor_parser -r " RAWVIEW_APPARMORDIR "/rawview",
                            "has not loaded the profile %s: that program is confined by less", name);
@@ -63,14 +65,13 @@ static void policy_look_at_apparmor(Doctor *d)
                            "is missing: AppArmor does not confine the service");
                 return;
         }
-        _cleanup_stream_ FILE *profiles = fopen(POLICY_PROFILES, "re");
-        if (!profiles) {
+        if (access(POLICY_PROFILES, R_OK | X_OK) < 0) {
                 doctor_say(d, DOCTOR_OK, "AppArmor", NULL,
-                           "may have loaded the profiles or not: only root can see that");
+                           "may have loaded the profiles or not: this user cannot see that");
                 return;
         }
-        policy_look_at_profile(d, profiles, "rawviewd");
-        policy_look_at_profile(d, profiles, "rawview-worker");
+        policy_look_at_profile(d, "rawviewd");
+        policy_look_at_profile(d, "rawview-worker");
 }
 #else
 static void policy_look_at_apparmor(Doctor *d)

@@ -184,22 +184,32 @@ content() {
     has "$(cat /tmp/out)" "ok   $1" "what is well"
     ! grep -qE "^note (AppArmor|SELinux|/usr/libexec)" /tmp/out || fail "not mended: $(cat /tmp/out)"
 }
-mkdir -p /tmp/s/module/apparmor/parameters /tmp/s/kernel/security/apparmor
+mkdir -p /tmp/s/module/apparmor/parameters /tmp/s/kernel/security/apparmor/policy/profiles
 mount --bind /tmp/s /sys
+profiles=/sys/kernel/security/apparmor/policy/profiles
 echo Y >/sys/module/apparmor/parameters/enabled
-: >/sys/kernel/security/apparmor/profiles
-apparmor_parser() { sed -n "s/^profile \([^ ]*\) .*/\1 (enforce)/p" "$2" >/sys/kernel/security/apparmor/profiles; }
-aa-enforce() { sed -i "s/^$1 (complain)/$1 (enforce)/" /sys/kernel/security/apparmor/profiles; }
+apparmor_parser() {
+    local name
+    for name in $(sed -n "s/^profile \([^ ]*\) .*/\1/p" "$2"); do
+        mkdir $profiles/"$name.1"
+        echo enforce >$profiles/"$name.1/mode"
+    done
+}
+aa-enforce() { echo enforce >$profiles/"$1.1/mode"; }
 note "AppArmor: has not loaded the profile rawviewd"
+note "AppArmor: has not loaded the profile rawview-worker"
 mend "AppArmor: has not loaded the profile rawviewd"
 content "AppArmor: enforces the profile rawview-worker"
-sed -i 's/^rawviewd (enforce)/rawviewd (complain)/' /sys/kernel/security/apparmor/profiles
+echo complain >$profiles/rawviewd.1/mode
 note "AppArmor: only watches the profile rawviewd (complain)"
 mend "AppArmor: only watches"
 content "AppArmor: enforces the profile rawviewd"
-chmod 600 /sys/kernel/security/apparmor/profiles
-setpriv --reuid=u1 --regid=u1 --clear-groups env HOME=/home/u1 rawview doctor -v >/tmp/user || true
-has "$(cat /tmp/user)" 'ok   AppArmor: may have loaded the profiles or not: only root can see that' "what a user sees"
+as_u1() { setpriv --reuid=u1 --regid=u1 --clear-groups env HOME=/home/u1 rawview doctor -v >/tmp/user || true; }
+as_u1
+has "$(cat /tmp/user)" 'ok   AppArmor: enforces the profile rawviewd' "what a user sees"
+chmod 700 $profiles
+as_u1
+has "$(cat /tmp/user)" 'ok   AppArmor: may have loaded the profiles or not: this user cannot see that' "what a user sees"
 mv /etc/apparmor.d/rawview /etc/apparmor.d/rawview.away
 note "/etc/apparmor.d/rawview: is missing"
 mv /etc/apparmor.d/rawview.away /etc/apparmor.d/rawview

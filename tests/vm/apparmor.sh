@@ -59,6 +59,8 @@ test_profiles() {
     has "$(cat /sys/kernel/security/apparmor/profiles)" "rawview-worker (enforce)" "profiles of the kernel"
     rawview doctor -v >/tmp/doctor || true
     has "$(cat /tmp/doctor)" "ok   AppArmor: enforces the profile rawview-worker" "rawview doctor"
+    setpriv --reuid=nobody --clear-groups rawview doctor -v >/tmp/doctor || true
+    has "$(cat /tmp/doctor)" "ok   AppArmor: enforces the profile rawviewd" "rawview doctor, as a user"
     start web
     is "$(profile_of "$(main_pid web)")" "rawviewd (enforce)" "profile of the supervisor"
     is "$(profile_of "$(worker_pid web)")" "rawview-worker//&rawviewd (enforce)" "profile of the worker"
@@ -145,7 +147,14 @@ test_user_with_fusermount3_confined() {
     forget_refusals
     user_view
     nothing_refused "a user's view with a confined fusermount3"
+    # What a profile has refused that is not there any more stands in nobody's way.
+    forget_refusals
+    echo >/etc/apparmor.d/local/fusermount3
+    apparmor_parser --replace /etc/apparmor.d/fusermount3
+    ! as_user rawview mount /home/user/web.qcow2 >/tmp/said 2>&1 || fail "the profile of fusermount3 lets a view pass"
+    wait_for 10 refusal_is_named 'fusermount3 .* of /home/user/web.qcow2'
     apparmor_parser --remove /etc/apparmor.d/fusermount3
+    ! refusal_is_named fusermount3 || fail "rawview doctor still says: $(cat /tmp/named)"
     ok "the lines for fusermount3 make the difference"
 }
 

@@ -132,6 +132,7 @@ serve-back|kinds 7|74|broke the rules
 serving-early|kinds 8|74|broke the rules
 fault-early|kinds 9|74|broke the rules
 done-early|kinds 10|74|broke the rules
+progress-none|kinds 19|74|broke the rules.*PROGRESS
 sealed-twice|kinds 5 5|74|broke the rules
 open-late|kinds 5 2|74|broke the rules
 endless-text|endless-text|74|broke the rules.*text without end

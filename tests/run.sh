@@ -71,7 +71,7 @@ build() {
 # What ThreadSanitizer has nothing to say about: tests of commands, which have one thread, and of what a start refuses. `limits`
 # measures memory, which it multiplies, of images that others have opened under it by then.
 threadless='bad-images\|bench\|check\|cli-sandbox\|cloop\|check-progress\|deputy\|descriptors\|dmg-read\|doctor\|environment\|ewf\|info'
-threadless+='\|inherited\|limits\|list\|map\|outside\|partitions\|privileges\|refusals\|words'
+threadless+='\|inherited\|limits\|list\|map\|odd-paths\|outside\|partitions\|privileges\|refusals\|words'
 
 # suite NAME SUITE [PREFIX…]: runs one suite in one build, and adds up.
 suite() {

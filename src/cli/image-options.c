@@ -77,6 +77,7 @@ ImageRequest image_options_request(const ImageOptions *o, const char *file)
                 .references = o->config.references,
                 .allowed = o->config.allowed_paths,
                 .force_share = o->config.force_share,
+                .hints = true,
                 .require_sandbox = o->require_sandbox,
         };
 }

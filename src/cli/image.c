@@ -2,6 +2,8 @@
 #include "cli/image.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "base/mountinfo.h"
 #include "base/safe-path.h"
 #include "block/chain.h"
 #include "block/limits.h"
@@ -16,6 +18,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct ImageTask {
         const ImageRequest *request;
@@ -95,6 +100,55 @@ static int image_look(void *arg, int channel, pid_t parent)
         return r < 0 ? cli_fail(t->request->file, &err) : t->work(&image, t->arg);
 }
 
+/* The view that `fd` (O_PATH) leads into; false: into none. */
+static bool image_find_view(int fd, MountTable *mounts, const MountEntry **ret)
+{
+        uint64_t id = 0;
+
+        if (mount_id_of_fd(fd, &id) < 0 || mount_table_read(mounts, NULL) < 0)
+                return false;
+        *ret = mount_table_find(mounts, id);
+        return *ret && strcmp((*ret)->type, MOUNT_TYPE_VIEW) == 0;
+}
+
+/* Whoever asks what an image is does not want to hear that its view is raw. */
+static void image_tell_view(const ImageRequest *request, int fd)
+{
+        _cleanup_mount_table_ MountTable mounts = { 0 };
+        const MountEntry *e = NULL;
+
+        if (!request->hints || !isatty(STDERR_FILENO) || !image_find_view(fd, &mounts, &e))
+                return;
+        if (strcmp(e->source, e->target) == 0)
+                log_line(LOG_LEVEL_NOTICE,
+                         "%s: is a view that covers its image; `rawview list` tells of that",
+                         request->file);
+        else
+                log_line(LOG_LEVEL_NOTICE, "%s: is a view, and raw; its image is %s", request->file,
+                         e->source);
+}
+
+/* What no image can be is said before it is opened, which a socket would refuse in other words. */
+static int image_check_kind(const char *file, int fd, Err *err)
+{
+        _cleanup_mount_table_ MountTable mounts = { 0 };
+        const MountEntry *e = NULL;
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return err_set(err, errno, "cannot look at it: %m");
+        if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+                return 0;
+        if (!S_ISDIR(st.st_mode))
+                return err_set(err, EINVAL, "is neither a regular file nor a block device");
+        if (image_find_view(fd, &mounts, &e))
+                return err_set(err, EISDIR,
+                               "is a folder with the views of a disk and its partitions; its "
+                               "image is %s, and %s/disk is the disk",
+                               e->source, file);
+        return err_set(err, EISDIR, "is a folder, and no image");
+}
+
 static int image_open(const ImageRequest *request, const char *given, Broker *ret, Err *err)
 {
         PathRule rule = geteuid() == 0 ? PATH_RULE_LINKS : PATH_RULE_KERNEL;
@@ -114,8 +168,11 @@ static int image_open(const ImageRequest *request, const char *given, Broker *re
         _cleanup_close_ int found = -1, fd = -1;
 
         int r = safe_path_open(request->file, rule, use, NULL, &found, err);
+        if (r >= 0)
+                r = image_check_kind(request->file, found, err);
         if (r < 0)
                 return r;
+        image_tell_view(request, found);
         r = safe_path_reopen(found, access, &fd);
         if (r < 0)
                 return err_set(err, -r, "%m");

@@ -20,6 +20,7 @@ typedef struct ImageRequest {
         bool force_share; /* without image locks */
         bool writable;    /* `file` itself, with the lock of a writer */
         bool for_check;   /* see NodeOptions */
+        bool hints;       /* a person at a terminal is told more */
         bool stay_locked; /* see NodeOptions */
         bool with_chain; /* with all files that it names; else `file` and, where the format needs them, the pieces of the same
                             image */

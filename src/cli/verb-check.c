@@ -119,6 +119,7 @@ static int check_run(const CheckOptions *options, const char *file)
         request.writable = options->repair != CHECK_LOOK;
         request.for_check = true;
         request.attend = check_attend;
+        request.hints = !options->quiet;
         progress_init(&work.progress, options->progress, file);
         int status = image_run(&request, check_work, &work);
         progress_done(&work.progress);

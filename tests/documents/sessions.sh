@@ -105,7 +105,7 @@ enter "clear; rawview disk.qcow2"
 sees '^End it: +rawview umount '
 sees "^$W/disk.qcow2"
 sees '^disk.qcow2: qcow2, 1(.0)?M, read-only'
-sees '^Look at it: +fdisk -l '
+sees '^Look at it: +file '
 is_ready
 finish 'rawview umount disk.qcow2 2>said; cat said'
 equal "status of umount" "$SAID_STATUS" 0

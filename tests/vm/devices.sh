@@ -92,6 +92,28 @@ test_own_loop() {
     ok "a loop device of the view's own, with partitions and names"
 }
 
+# "NUMBER START SIZE" of what the kernel has found on the loop device; of a frame it has the beginning.
+kernel_found() {
+    local part
+    for part in /sys/block/"${1#/dev/}"/"${1#/dev/}"p*; do
+        echo "${part##*p} $(($(cat "$part/start") * 512)) $(($(cat "$part/size") * 512))"
+    done | sort -n | awk '$3 > 4096'
+}
+
+# The kernel of this machine knows no disklabels; those are compared with libblkid by integration `partitions`.
+test_same_partitions() {
+    local node
+    : >/run/rawview/own
+    rawview partitions --no-legend -f raw $images/large-mbr.raw | awk '!/ (Extended|W95 Ext)/ { print $1, $2, $3 }' >/results/found
+    is "$(wc -l </results/found)" 3 "partitions"
+    node=$(rawview mount -f raw --loop $images/large-mbr.raw /run/rawview/own | sed -n 2p) || fail "large-mbr"
+    is "$(blockdev --getss "$node")" 4096 "sectors"
+    is "$(kernel_found "$node")" "$(cat /results/found)" "what the kernel finds"
+    rawview umount /run/rawview/own || fail "rawview umount"
+    rm $images/large-mbr.raw
+    ok "the kernel finds the same partitions of an MBR in large sectors"
+}
+
 # Loop devices over all that is no view of root's, and over what only looks like one.
 test_no_names() {
     local plain spoof users
@@ -245,6 +267,7 @@ systemctl daemon-reload
 start web
 test_names
 test_own_loop
+test_same_partitions
 test_no_names
 test_hostile_name
 test_stuck

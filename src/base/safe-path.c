@@ -124,6 +124,16 @@ bool safe_path_is_shared(int fd, const struct stat *st)
                                         st->st_mode & S_IWGRP && safe_path_has_list(fd));
 }
 
+/* What a user has mounted for that user alone tells root nothing of itself. It can be named all the same, and is neither a folder nor
+ * a link as far as anybody knows here. */
+static int walk_look_at_closed(const Walk *w, struct statx *ret, Err *err)
+{
+        if (errno != EACCES || w->rule != PATH_RULE_LINKS || !w->served)
+                return err_set(err, errno, "%m");
+        *ret = (struct statx){ .stx_uid = w->server, .stx_nlink = 1 };
+        return 0;
+}
+
 /* Takes `fd` over, and closes it on failure. */
 static int walk_look(Walk *w, int fd, Spot *ret, Err *err)
 {
@@ -131,7 +141,7 @@ static int walk_look(Walk *w, int fd, Spot *ret, Err *err)
 
         int r = w->rule == PATH_RULE_KERNEL ? 0 : walk_find_server(w, fd, err);
         if (r == 0 && statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) < 0)
-                r = err_set(err, errno, "%m");
+                r = walk_look_at_closed(w, &st, err);
         if (r < 0) {
                 cleanup_close(&fd);
                 return r;

@@ -98,16 +98,23 @@ equal "status" $STATUS 1
 # What others write there is not ours to write to.
 expect_fail 'cannot make|somebody else|Permission' env XDG_RUNTIME_DIR="$W/images/.." as-user rawview web.qcow2
 
-step "what a killed service leaves is taken away"
-as-user rawview -p "$XDG_RUNTIME_DIR/pid" web.qcow2 >../out
-pid=$(cat "$XDG_RUNTIME_DIR/pid")
-worker=$(worker_of "$pid")
-kill -STOP "$pid"
-kill -KILL "$worker" "$pid"
-wait_until 10 process_is_gone "$pid"
-wait_until 10 process_is_gone "$worker"
+step "what a killed service leaves is taken away, by the user and by root, who may not even look at it"
+leave_stale()
+{
+    as-user rawview -p "$XDG_RUNTIME_DIR/pid" web.qcow2 >../out
+    pid=$(cat "$XDG_RUNTIME_DIR/pid")
+    worker=$(worker_of "$pid")
+    kill -STOP "$pid"
+    kill -KILL "$worker" "$pid"
+    wait_until 10 process_is_gone "$pid"
+    wait_until 10 process_is_gone "$worker"
+}
+leave_stale
 as-user rawview umount --stale
 is_gone "$PLACE/web.qcow2" || fail "the file is left"
+no_mount_left
+leave_stale
+"$RAWVIEW" umount "$(cat ../out)"
 no_mount_left
 
 step "root: a block device is shown beside it, in /run"

@@ -176,7 +176,7 @@ static void luks2_note_other(LuksHeader *h, const Luks2Copy *first, const Luks2C
 
         if (bad) {
                 h->copy_is_bad = true;
-                snprintf(h->why_bad, sizeof(h->why_bad), "the %s copy of the header: %s",
+                snprintf(h->why_bad, sizeof(h->why_bad), "the %s copy of the header: %.90s",
                          bad == first ? "first" : "second", bad->why.text);
         } else if (first->sequence != second->sequence) {
                 h->copy_is_bad = true;

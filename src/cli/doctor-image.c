@@ -60,6 +60,15 @@ static int image_say_format(Image *image, void *arg)
         return CLI_OK;
 }
 
+/* Takes away what `text` begins with. */
+static void image_drop(char *text, const char *beginning)
+{
+        size_t len = strlen(beginning);
+
+        if (strncmp(text, beginning, len) == 0)
+                memmove(text, text + len, strlen(text + len) + 1);
+}
+
 /* Runs the confined child that `rawview info` runs, and takes down what that says on stderr, which is one line. */
 static int image_try(const char *file, bool with_chain, char *text)
 {
@@ -82,6 +91,10 @@ static int image_try(const char *file, bool with_chain, char *text)
                 ssize_t n = pread(said, text, IMAGE_TEXT_MAX - 1, 0);
                 text[n > 0 ? n : 0] = '\0';
                 text[strcspn(text, "\n")] = '\0';
+                /* Who says it of which file stands in front of it here, too. */
+                image_drop(text, "rawview: ");
+                image_drop(text, file);
+                image_drop(text, ": ");
         }
         close(said);
         return status == CLI_OK ? 0 : -EBADMSG;

@@ -28,6 +28,15 @@ words_are_there() {
     rawview doctor >/tmp/out || true
     grep -q "^bad  $1: .*$2" /tmp/out
 }
+# The journal hears a unit's words a moment after its end.
+wait_for_words() {
+    local left=100
+    until words_are_there "$@"; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || fail "doctor does not say '$2' of $1: $(cat /tmp/out; journalctl -o verbose -u "$1")"
+        sleep 0.1
+    done
+}
 
 rawview doctor || fail "something is in the way already"
 has "$(rawview doctor -v)" 'ok   units: none has failed' "the manager"
@@ -35,7 +44,7 @@ ok "nothing"
 
 describe gone '[Image]' "Path=$images/gone.qcow2"
 ! systemctl start rawview@gone 2>/dev/null || fail "rawview@gone started"
-wait_for 10 words_are_there rawview@gone.service 'gone.qcow2: does not exist'
+wait_for_words rawview@gone.service 'gone.qcow2: does not exist'
 says rawview@gone.service 'exit-code, status 66 (there is no image)'
 says gone.image 'cannot be found'
 cp $images/web.qcow2 $images/gone.qcow2
@@ -47,7 +56,7 @@ ok "an image that was missing"
 
 describe broken '[Image]' "Path=$images/broken.qcow2"
 ! systemctl start rawview@broken 2>/dev/null || fail "rawview@broken started"
-wait_for 10 words_are_there rawview@broken.service l1_size
+wait_for_words rawview@broken.service l1_size
 says rawview@broken.service 'status 65 (the image is damaged'
 is "$(mend rawview@broken.service)" "rawview check $images/broken.qcow2; systemctl restart rawview@broken.service" "what mends it"
 systemctl reset-failed rawview@broken
@@ -56,7 +65,7 @@ ok "a damaged image"
 # What failed before its last start is no reason: the words of a run that went well end with it.
 describe again '[Image]' "Path=$images/again.qcow2"
 ! systemctl start rawview@again 2>/dev/null || fail "rawview@again started"
-wait_for 10 words_are_there rawview@again.service 'again.qcow2: does not exist'
+wait_for_words rawview@again.service 'again.qcow2: does not exist'
 cp $images/web.qcow2 $images/again.qcow2
 systemctl reset-failed rawview@again
 start again
@@ -71,7 +80,7 @@ ok "an error of an earlier run"
 
 describe bad '[Image]' "Path=$images/web.qcow2" '[View]' 'Writable=perhaps'
 ! systemctl start rawview@bad 2>/dev/null || fail "rawview@bad started"
-wait_for 10 words_are_there rawview@bad.service Writable
+wait_for_words rawview@bad.service Writable
 says rawview@bad.service 'status 78 (bad descriptor)'
 has "$(cat /tmp/out)" '/rawviewd --check bad; systemctl restart rawview@bad.service' "what mends it"
 rm /etc/rawview/bad.image

@@ -421,7 +421,7 @@ in_own_with_denials entries '
     doctor'
 
 step "a terminal of 60 columns"
-as-user timeout 60 "$PYTHON" "$HERE/screen.py" 60 -- "$W/bin/rawview" doctor -v >screen.raw
+timeout 60 "$PYTHON" "$HERE/screen.py" 60 -- as-user "$W/bin/rawview" doctor -v >screen.raw
 sed 's/\x1b\[[0-9;]*m//g; s/\r$//' screen.raw >screen
 grep -qx 'ok   /dev/fuse: can be opened' screen || fail "$(cat -v screen)"
 grep -A1 '^note HOME: ' screen | tail -n 1 | grep -q '^     [a-z]' || fail "no second line: $(cat -v screen)"

@@ -109,10 +109,18 @@ static bool partitions_is_view(const char *file)
 static int partitions_run_on_view(const PartitionsOptions *options, const char *file)
 {
         _cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        _cleanup_close_ int disk = -1;
         Err err = { "" };
+        struct stat st;
 
-        if (fd >= 0)
+        /* Of a folder of views, the disk. */
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+                disk = openat(fd, "disk", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+                if (disk >= 0)
+                        return partition_list_run(&options->list, disk);
+        } else if (fd >= 0) {
                 return partition_list_run(&options->list, fd);
+        }
         err_set(&err, errno, "%m");
         return cli_fail(file, &err);
 }

@@ -77,6 +77,7 @@ for verb in info map check; do
     says $verb 1 "parts: is a folder with the views of a disk and its partitions; its image is $W/disk.qcow2, and parts/disk is the disk\$" parts
 done
 says info 0 '^file format: raw$' parts/disk
+says partitions 0 '^parts: there is no partition table' parts
 down view
 
 if have_loops; then

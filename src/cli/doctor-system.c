@@ -108,12 +108,12 @@ static void system_look_at_programs(Doctor *d)
         if (geteuid() != 0)
                 return;
         if (broker_find_user(&uid, &gid))
-                doctor_say(d, DOCTOR_OK, "rawview", NULL, "is there, the user of workers");
+                doctor_say(d, DOCTOR_OK, "user rawview", NULL, "is there, who reads images");
         else
                 doctor_say(
-                        d, DOCTOR_NOTE, "rawview", DOCTOR_ROOT "systemd-sysusers rawview.conf",
-                        "is missing, the user as whom images are read: root's views are read by a "
-                        "process of root's, confined by less");
+                        d, DOCTOR_NOTE, "user rawview", DOCTOR_ROOT "systemd-sysusers rawview.conf",
+                        "does not exist: the images of root's views are read by a process of root's, "
+                        "confined by less");
 }
 
 void doctor_look_at_system(Doctor *d)

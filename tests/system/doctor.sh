@@ -128,8 +128,8 @@ mend_note() {
 }
 systemctl daemon-reload
 userdel rawview
-says_note rawview 'is missing, the user'
-mend_note rawview
+says_note 'user rawview' 'does not exist'
+mend_note 'user rawview'
 rm -r /etc/rawview
 says_note /etc/rawview 'is missing'
 mend_note /etc/rawview

@@ -42,7 +42,7 @@ ln -s loop loop
 head -c 64K /dev/zero >closed.raw
 chmod 000 closed.raw
 head -c 64K /dev/zero >file.raw
-refused_by_all 66 'regular file|is a directory' "$W/folder"
+refused_by_all 66 'regular file|is a folder' "$W/folder"
 refused_by_all 66 'regular file' "$W/fifo"
 refused_by_all 66 'regular file|no such device' "$W/socket"
 refused_by_all 66 'regular file' /dev/null

@@ -44,8 +44,9 @@ int __wrap_loop_holder_take_end(LoopHolder *h);
 void __wrap_loop_holder_release(LoopHolder *h);
 void __wrap_loop_holder_done(LoopHolder *h);
 int __wrap_privileges_reduce(PrivilegeStage to, const char *pid_file, Err *err);
-void __wrap_event_log(Event event, const EventSubject *subject, int code, const char *fmt, ...);
-void __wrap_log_line(LogLevel level, const char *fmt, ...);
+void __wrap_event_log(Event event, const EventSubject *subject, int code, const char *fmt, ...)
+        __attribute__((format(printf, 4, 5)));
+void __wrap_log_line(LogLevel level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 uid_t __wrap_geteuid(void)
 {
@@ -129,7 +130,9 @@ int __wrap_privileges_reduce(PrivilegeStage to, const char *pid_file, Err *err)
         return 0;
 }
 
-static void hear(const char *what, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void hear(const char *what,
+                                                       const char *fmt,
+                                                       va_list args)
 {
         size_t used = strlen(heard);
 

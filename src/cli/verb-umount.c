@@ -113,8 +113,9 @@ static int umount_as_root(int folder, const char *name, UmountHow how, Err *err)
         return err_set(err, errno, "cannot unmount it: %m");
 }
 
-/* With the loop device of the view's own; udev, which looks at each that was written to, has it open for a moment more. */
-static int umount_with_loop(const MountEntry *e, int folder, UmountHow how, Err *err)
+/* With the loop device of the view's own; udev, which looks at each that was written to, has it open for a moment more. So has a
+ * child of ours that looked at a view which `is_stuck`, until it has died. */
+static int umount_with_loop(const MountEntry *e, int folder, UmountHow how, bool is_stuck, Err *err)
 {
         const char *name = strrchr(e->target, '/') + 1;
         int released = how == UMOUNT_LAZY ? 0 : loop_of_view_release(e, UMOUNT_LOOP_MS, err);
@@ -122,7 +123,7 @@ static int umount_with_loop(const MountEntry *e, int folder, UmountHow how, Err 
         if (released < 0)
                 return released;
         int r = umount_as_root(folder, name, how, err);
-        for (int i = 0; r == -EBUSY && released > 0 && i < UMOUNT_TRIES; i++) {
+        for (int i = 0; r == -EBUSY && (released > 0 || is_stuck) && i < UMOUNT_TRIES; i++) {
                 poll(NULL, 0, UMOUNT_TRY_MS);
                 r = umount_as_root(folder, name, how, err);
         }
@@ -217,7 +218,7 @@ static int umount_view(const MountEntry *e, UmountHow how, Err *err)
         bool another = umount_leaves_another(e);
         if (look.condition == VIEW_STALE)
                 how = UMOUNT_LAZY;
-        r = geteuid() == 0 ? umount_with_loop(e, folder, how, err)
+        r = geteuid() == 0 ? umount_with_loop(e, folder, how, look.condition == VIEW_STUCK, err)
                            : umount_as_user(e->target, how == UMOUNT_LAZY, err);
         if (r >= 0 && look.condition == VIEW_STALE)
                 own_place_clean(folder, name);

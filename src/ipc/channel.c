@@ -36,7 +36,7 @@ typedef struct ChannelKind {
                 offsetof(Message, body.field), sizeof(((Message *)NULL)->body.field) \
         }
 
-static const ChannelKind channel_kinds[] = {
+static const ChannelKind channel_kinds[MESSAGE_KINDS] = {
         [MESSAGE_IMAGE] = { "IMAGE",
                             sizeof(MessageImage),
                             CHANNEL_FD_ONE,
@@ -82,13 +82,12 @@ static const ChannelKind channel_kinds[] = {
 
 enum {
         CHANNEL_HEADER = offsetof(Message, image),
-        CHANNEL_KIND_COUNT = sizeof(channel_kinds) / sizeof(channel_kinds[0]),
 };
 
 /* NULL: there is no such kind. */
 static const ChannelKind *channel_kind(uint32_t kind)
 {
-        if (kind == 0 || kind >= CHANNEL_KIND_COUNT)
+        if (kind == 0 || kind >= MESSAGE_KINDS)
                 return NULL;
         return &channel_kinds[kind];
 }

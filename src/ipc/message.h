@@ -65,6 +65,7 @@ typedef enum MessageKind {
         MESSAGE_DIGEST,
         MESSAGE_LOOP,
         MESSAGE_PROGRESS,
+        MESSAGE_KINDS, /* none: one more than the last */
 } MessageKind;
 
 /* Supervisor → worker, with the image's descriptor: layer 0. */

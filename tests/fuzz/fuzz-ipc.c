@@ -30,7 +30,7 @@ typedef struct Packet {
 /* Length of the body that goes with a kind. */
 static size_t body_of(uint32_t kind)
 {
-        static const size_t bodies[] = {
+        static const size_t bodies[MESSAGE_KINDS] = {
                 [MESSAGE_IMAGE] = sizeof(MessageImage),
                 [MESSAGE_OPEN] = sizeof(MessageOpen),
                 [MESSAGE_OPENED] = sizeof(MessageOpened),
@@ -48,9 +48,10 @@ static size_t body_of(uint32_t kind)
                 [MESSAGE_OVERLAY] = sizeof(MessageOverlay),
                 [MESSAGE_DIGEST] = sizeof(MessageDigest),
                 [MESSAGE_LOOP] = sizeof(MessageLoop),
+                [MESSAGE_PROGRESS] = sizeof(MessageProgress),
         };
 
-        return kind < sizeof(bodies) / sizeof(bodies[0]) ? bodies[kind] : 0;
+        return kind < MESSAGE_KINDS ? bodies[kind] : 0;
 }
 
 /* Flags, kind, length, bytes. Mostly the header is right, and what is missing of the body is zeroes. */
@@ -60,7 +61,7 @@ static void packet_take(FuzzInput *in, Packet *ret)
         FuzzInput bytes;
 
         memset(ret, 0, sizeof(*ret));
-        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % 20;
+        ret->message.kind = (uint32_t)fuzz_take_number(in, 1) % (MESSAGE_KINDS + 1);
         bytes = fuzz_take_bytes(in, fuzz_take_number(in, 2) % (sizeof(Message) + 64));
         ret->fd_count = flags % 4;
         ret->fd_kinds = flags >> 2 & 3;
@@ -135,11 +136,10 @@ static void require_text(const char *text, size_t size)
 
 static void require_message(const Message *m, const Packet *p, int fd)
 {
-        bool wants_fd =
-                m->kind == MESSAGE_IMAGE || m->kind == MESSAGE_OPENED || m->kind == MESSAGE_SERVE;
+        bool wants_fd = m->kind == MESSAGE_IMAGE || m->kind == MESSAGE_OPENED ||
+                        m->kind == MESSAGE_SERVE || m->kind == MESSAGE_OVERLAY;
 
-        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind <= MESSAGE_SECRET,
-                     "it is of a known kind");
+        fuzz_require(m->kind >= MESSAGE_IMAGE && m->kind < MESSAGE_KINDS, "it is of a known kind");
         fuzz_require(m->len == p->len && m->len == HEADER + body_of(m->kind),
                      "its length is right");
         fuzz_require(wants_fd == (fd >= 0) && p->fd_count == wants_fd, "descriptors as it goes");
@@ -148,6 +148,7 @@ static void require_message(const Message *m, const Packet *p, int fd)
                 require_text(m->image.path, sizeof(m->image.path));
                 require_text(m->image.format, sizeof(m->image.format));
                 require_text(m->image.snapshot, sizeof(m->image.snapshot));
+                require_text(m->image.partition, sizeof(m->image.partition));
         } else if (m->kind == MESSAGE_OPEN) {
                 require_text(m->open.name, sizeof(m->open.name));
         } else if (m->kind == MESSAGE_REFUSED || m->kind == MESSAGE_FAILED) {
@@ -171,6 +172,13 @@ static void require_message(const Message *m, const Packet *p, int fd)
                 fuzz_require(m->loop.number >= MESSAGE_LOOP_LOST &&
                                      m->loop.number < MESSAGE_LOOP_MAX,
                              "a loop device has a number");
+        } else if (m->kind == MESSAGE_PROGRESS) {
+                fuzz_require(m->progress.pass > 0 && m->progress.pass < MESSAGE_PASS_END &&
+                                     m->progress.percent <= 100,
+                             "progress is of a pass, and not beyond its end");
+        } else if (m->kind == MESSAGE_OVERLAY) {
+                require_text(m->overlay.path, sizeof(m->overlay.path));
+                require_text(m->overlay.backing, sizeof(m->overlay.backing));
         } else if (m->kind == MESSAGE_SECRET_WANTED) {
                 require_text(m->secret_wanted.what, sizeof(m->secret_wanted.what));
         } else if (m->kind == MESSAGE_SECRET) {

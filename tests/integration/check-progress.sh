@@ -77,27 +77,8 @@ with open("disk", "r+b") as f:
             f.seek(at)
             f.write(entries)
 PYTHON
-python3 -B - "$RAWVIEW" <<'PYTHON' || fail "it does not end by the signal"
-import os, pty, signal, sys
-pid, master = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], [sys.argv[1], "check", "-q", "-p", "-r", "all", "disk"])
-said, pressed = b"", False
-while True:
-    try:
-        more = os.read(master, 4096)
-    except OSError:
-        break
-    if not more:
-        break
-    said += more
-    if not pressed and b"repairing" in said:
-        pressed = True
-        os.write(master, b"\x03")
-status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-assert pressed and status == -signal.SIGINT, (said[-300:], status)
-assert b"%" not in said.rsplit(b"\r\x1b[K", 1)[-1], said[-300:]
-PYTHON
+python3 -B "$HERE/at-terminal.py" 'repairing disk: +[0-9]+ %' - "$RAWVIEW" check -q -p -r all disk >text 2>&1 ||
+    fail "it does not end by the signal: $(cat text)"
 "$RAWVIEW" check -q -r all disk >text 2>&1 || fail "it cannot be repaired any more: $(cat text)"
 qemu-img check -q disk || fail "qemu-img finds errors after the repair"
 

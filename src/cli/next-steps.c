@@ -6,7 +6,7 @@
 
 /* File systems as libblkid calls them. Root mounts what the kernel knows; others have a program for some. */
 static const struct {
-        const char *type, *program; /* NULL: none that Debian has */
+        const char *type, *program; /* NULL: none that a test types */
 } next_file_systems[] = {
         { "btrfs", NULL },
         { "erofs", NULL },
@@ -16,7 +16,7 @@ static const struct {
         { "ext4", "fuse2fs -o ro,fakeroot" },
         { "f2fs", NULL },
         { "hfsplus", NULL },
-        { "iso9660", "fuseiso" },
+        { "iso9660", NULL },
         { "ntfs", "ntfs-3g -o ro" },
         { "squashfs", "squashfuse" },
         { "udf", NULL },

@@ -2,6 +2,7 @@
 #include "base/attempt.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What the child sends: the number that the work returned, then its result. */
@@ -104,20 +104,13 @@ int attempt_start(AttemptWork work, const void *arg, int folder, size_t result_l
         return 0;
 }
 
-static int64_t attempt_now_ms(void)
-{
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void attempt_drop_all(Attempt *attempts, size_t count)
 {
         for (size_t i = 0; i < count; i++)
                 if (attempts[i].pid > 0)
                         kill(attempts[i].pid, SIGKILL);
 
-        int64_t end = attempt_now_ms() + ATTEMPT_DEATH_MS;
+        int64_t end = clock_now_ms() + ATTEMPT_DEATH_MS;
         for (size_t i = 0; i < count; i++) {
                 Attempt *a = &attempts[i];
                 pid_t left = -1;
@@ -126,7 +119,7 @@ void attempt_drop_all(Attempt *attempts, size_t count)
                          * unmounted. A child in the middle of a request to a view dies only when the view answers: no more
                          * waiting. */
                         struct pollfd p = { .fd = a->pidfd, .events = POLLIN };
-                        int64_t ms = end - attempt_now_ms();
+                        int64_t ms = end - clock_now_ms();
                         poll(&p, 1, ms > 0 ? (int)ms : 0);
                         left = waitpid(a->pid, NULL, WNOHANG) == 0 ? a->pid : -1;
                 }
@@ -144,10 +137,10 @@ void attempt_drop(Attempt *a)
 
 static int attempt_wait(const Attempt *a, int limit_ms)
 {
-        int64_t end = attempt_now_ms() + limit_ms;
+        int64_t end = clock_now_ms() + limit_ms;
 
         for (;;) {
-                int64_t left = end - attempt_now_ms();
+                int64_t left = end - clock_now_ms();
                 struct pollfd p = { .fd = a->pidfd, .events = POLLIN };
                 int n = poll(&p, 1, left > 0 ? (int)left : 0);
                 if (n > 0)

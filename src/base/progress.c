@@ -2,6 +2,7 @@
 #include "base/progress.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/terminal.h"
 #include "base/utf8.h"
 
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -24,14 +24,6 @@ enum {
 
 static const int progress_signals[] = { SIGINT, SIGTERM, SIGHUP };
 
-static int64_t progress_now_ms(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void progress_init(Progress *p, ProgressWish wish, const char *name)
 {
         size_t width = terminal_width(STDERR_FILENO);
@@ -44,7 +36,7 @@ void progress_init(Progress *p, ProgressWish wish, const char *name)
                 .is_forced = wish == PROGRESS_FORCED,
                 .width = width,
                 .name = strdup(name),
-                .shown_ms = progress_now_ms(),
+                .shown_ms = clock_now_ms(),
                 .percent = PROGRESS_NEW,
         };
         if (p->name)
@@ -99,7 +91,7 @@ void progress_show(Progress *p, const char *pass, uint64_t done, uint64_t whole)
 
         if (!p->is_on || (percent == p->percent && pass == p->pass))
                 return;
-        int64_t now = progress_now_ms();
+        int64_t now = clock_now_ms();
         /* The end is shown, also to who has seen no more than the beginning. */
         bool is_end = p->is_drawn && percent == 100;
         if (p->width > 0 && !is_end && !(p->is_forced && !p->is_drawn) &&

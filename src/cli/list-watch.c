@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/cleanup.h"
+
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/terminal.h"
 #include "cli/cli.h"
@@ -11,7 +13,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The other screen, without a cursor, and back. */
@@ -121,21 +122,14 @@ static WatchNext watch_take_keys(void)
                                                                             : WATCH_AGAIN;
 }
 
-static int64_t watch_now_ms(void)
-{
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Until it is time for another frame, or something has happened. */
 static WatchNext watch_wait(const Watch *w)
 {
-        int64_t end = watch_now_ms() + WATCH_INTERVAL_MS;
+        int64_t end = clock_now_ms() + WATCH_INTERVAL_MS;
         WatchNext next = WATCH_AGAIN;
 
         for (int64_t left = WATCH_INTERVAL_MS; left > 0 && next == WATCH_AGAIN;
-             left = end - watch_now_ms()) {
+             left = end - clock_now_ms()) {
                 struct pollfd p[] = {
                         { .fd = w->signals, .events = POLLIN },
                         { .fd = w->has_keys ? STDIN_FILENO : -1, .events = POLLIN },

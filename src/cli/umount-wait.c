@@ -6,6 +6,7 @@
 #include "cli/umount-wait.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/progress.h"
 
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -36,14 +36,6 @@ typedef struct UmountSigns {
         bool known;     /* this user may look */
         uint64_t count; /* another one than before: it has done something */
 } UmountSigns;
-
-static int64_t umount_now_ms(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* A whole small file of /proc; "" where it cannot be read. */
 static void umount_read(const char *path, char ret[UMOUNT_FILE_MAX])
@@ -181,7 +173,7 @@ static int umount_poll(const UmountWait *w, int interrupted)
 static int umount_wait_shown(const UmountWait *w, int interrupted, Progress *line, Err *err)
 {
         UmountSigns before = { 0 }, now = { 0 };
-        int64_t done_ms = umount_now_ms();
+        int64_t done_ms = clock_now_ms();
 
         for (;;) {
                 int r = umount_poll(w, interrupted);
@@ -191,8 +183,8 @@ static int umount_wait_shown(const UmountWait *w, int interrupted, Progress *lin
                         return err_set(err, -r, "interrupted");
                 umount_look(w->pid, &now);
                 if (!now.known || now.pid != before.pid || now.count != before.count)
-                        done_ms = umount_now_ms();
-                else if (umount_now_ms() - done_ms >= w->patience_ms)
+                        done_ms = clock_now_ms();
+                else if (clock_now_ms() - done_ms >= w->patience_ms)
                         return umount_give_up(w, &now, err);
                 before = now;
                 umount_show(w, line);

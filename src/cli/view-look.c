@@ -3,6 +3,7 @@
 
 #include "base/attempt.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -155,17 +155,10 @@ static int look_start(const MountEntry *e, Attempt *ret)
         return attempt_start(look_ask, &order, -1, sizeof(ViewLook), ret);
 }
 
-static int64_t look_now_ms(void)
-{
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Takes the answers as they come, until all are there or the time is over. */
 static void look_gather(Attempt *attempts, size_t count, ViewLook *rets)
 {
-        int64_t end = look_now_ms() + LOOK_LIMIT_MS;
+        int64_t end = clock_now_ms() + LOOK_LIMIT_MS;
         struct pollfd polled[LOOK_BATCH];
 
         for (;;) {
@@ -174,7 +167,7 @@ static void look_gather(Attempt *attempts, size_t count, ViewLook *rets)
                         polled[i] = (struct pollfd){ .fd = attempts[i].pidfd, .events = POLLIN };
                         waiting += attempts[i].pidfd >= 0;
                 }
-                int64_t left = end - look_now_ms();
+                int64_t left = end - clock_now_ms();
                 if (waiting == 0 || left <= 0)
                         return;
                 if (poll(polled, count, (int)left) <= 0)

@@ -3,6 +3,7 @@
 
 #include "base/capabilities.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/sort.h"
 #include "supervisor/udev.h"
 
@@ -22,7 +23,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -40,13 +40,6 @@ enum {
         HOLDER_UDEV_STEP_MS = 10,
         HOLDER_END_MS = 2000,
 };
-
-static int64_t holder_now_ms(void)
-{
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- from here on in the child */
 
@@ -84,11 +77,11 @@ static int holder_open_view(const LoopOrder *order, LoopReport *report, int *ret
  * of us. */
 static void holder_await_new(const char *node, dev_t device)
 {
-        int64_t end = holder_now_ms() + HOLDER_UDEV_NEW_MS;
+        int64_t end = clock_now_ms() + HOLDER_UDEV_NEW_MS;
 
         if (!udev_is_running() || udev_mark(device).inode != 0)
                 return;
-        while (!udev_knows(node) && holder_now_ms() < end)
+        while (!udev_knows(node) && clock_now_ms() < end)
                 poll(NULL, 0, HOLDER_UDEV_STEP_MS);
 }
 
@@ -213,7 +206,7 @@ static bool holder_is_known(const LoopReport *report, dev_t device, const UdevMa
 /* As long as we are wanted. */
 static void holder_await_udev(LoopReport *report, int device, const UdevMark *mark)
 {
-        int64_t end = holder_now_ms() + HOLDER_UDEV_MS;
+        int64_t end = clock_now_ms() + HOLDER_UDEV_MS;
         struct stat st;
 
         if (!udev_is_running() || fstat(device, &st) < 0)
@@ -222,7 +215,7 @@ static void holder_await_udev(LoopReport *report, int device, const UdevMark *ma
                 struct pollfd p = { .fd = HOLDER_CHANNEL, .events = POLLIN };
                 if (poll(&p, 1, HOLDER_UDEV_STEP_MS) > 0)
                         return;
-                if (holder_now_ms() >= end) {
+                if (clock_now_ms() >= end) {
                         report->late = 1;
                         return;
                 }

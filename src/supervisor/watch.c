@@ -2,6 +2,7 @@
 #include "supervisor/watch.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "supervisor/loop-device.h"
@@ -32,9 +33,7 @@ enum {
 
 int64_t watch_now_ms(void)
 {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return clock_now_ms();
 }
 
 void watch_fail(Manager *m, int code, const char *text)

@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "worker/repair-teller.h"
 
+#include "base/clock.h"
 #include "ipc/channel.h"
 
 #include <string.h>
-#include <time.h>
 
 enum {
         /* From one word to the next, and before the first one. */
         REPAIR_TELLER_MS = 250,
 };
 
-static int64_t repair_teller_now_ms(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void repair_teller_init(RepairTeller *t, int channel)
 {
-        *t = (RepairTeller){ .channel = channel, .said_ms = repair_teller_now_ms() };
+        *t = (RepairTeller){ .channel = channel, .said_ms = clock_now_ms() };
 }
 
 /* Whether the supervisor is gone is seen by whoever wants something of it. */
@@ -37,7 +29,7 @@ static void repair_teller_hear(void *arg, const char *pass, uint64_t done, uint6
 
         if (m.progress.pass == t->pass && m.progress.percent == t->percent)
                 return;
-        int64_t now = repair_teller_now_ms();
+        int64_t now = clock_now_ms();
         if (now - t->said_ms < REPAIR_TELLER_MS)
                 return;
         t->said_ms = now;
